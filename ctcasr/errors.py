@@ -1,0 +1,70 @@
+"""The mistakes a user can make, one class per kind.
+
+A `CtcasrError` carries one line: the item, what was found, what is needed, the next step. The
+command line prints it without a traceback and exits with status 2. Anything else that escapes
+is our own bug and exits with status 1.
+
+    CtcasrError
+    ├── ConfigError              a key or value of a configuration
+    ├── ManifestError            a manifest, or a source that should become one
+    ├── AudioError               one recording
+    ├── AlphabetError            text outside the labels a model has
+    ├── InfeasibleAlignmentError text longer than the frames it must align with
+    ├── ModelFileError           a model file or its name
+    ├── RunFolderError           a run folder: its state, its checkpoints
+    ├── TrainingError            a run that cannot go on
+    ├── OutputError              a result that cannot be written
+    └── ScoringError             references and hypotheses that do not belong together
+"""
+
+
+class CtcasrError(Exception):
+    """A mistake the user can fix; its text is the whole message."""
+
+
+class ConfigError(CtcasrError):
+    """A key or value of a configuration is wrong."""
+
+
+class ManifestError(CtcasrError):
+    """A manifest, or a source that should become one, cannot be used."""
+
+
+class AudioError(CtcasrError):
+    """One recording cannot be used."""
+
+
+class AlphabetError(CtcasrError):
+    """Text holds something the alphabet has no label for."""
+
+
+class InfeasibleAlignmentError(CtcasrError):
+    """A transcript needs more frames than the encoder gives, so its CTC loss is infinite."""
+
+    def __init__(self, utterance_id: str, *, frames: int, labels: int, repeats: int) -> None:
+        self.utterance_id = utterance_id
+        super().__init__(
+            f"utterance {utterance_id!r}: {frames} encoder frames cannot hold {labels} labels "
+            f"with {repeats} adjacent repeats (CTC needs {labels + repeats} frames); "
+            f"lower encoder.stride or leave the utterance out of the manifest"
+        )
+
+
+class ModelFileError(CtcasrError):
+    """A model file is missing, cut short, of another kind, or newer than this release."""
+
+
+class RunFolderError(CtcasrError):
+    """A run folder cannot be used as asked."""
+
+
+class TrainingError(CtcasrError):
+    """Training cannot go on."""
+
+
+class OutputError(CtcasrError):
+    """A result cannot be written where it was asked for."""
+
+
+class ScoringError(CtcasrError):
+    """References and hypotheses do not belong together."""
