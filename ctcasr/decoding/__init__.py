@@ -1,6 +1,8 @@
 """The search: log-probabilities per frame in, label sequences out. NumPy only; no torch."""
 
+from ctcasr.decoding.align import forced_align
 from ctcasr.decoding.greedy import best_path
 from ctcasr.decoding.hypothesis import Hypothesis, Word
+from ctcasr.decoding.prefix_beam import PrefixBeamDecoder
 
-__all__ = ["Hypothesis", "Word", "best_path"]
+__all__ = ["Hypothesis", "PrefixBeamDecoder", "Word", "best_path", "forced_align"]

@@ -18,8 +18,7 @@ _LARGEST = 1e-2  # a log-softmax in half precision may end this far above 0
 def to_array(values: Any) -> NDArray[np.float64]:
     """Return an array, list or torch tensor as float64 on this machine's memory."""
     if hasattr(values, "detach"):
-        tensor = values.detach().cpu()
-        values = (tensor.float() if tensor.is_floating_point() else tensor).numpy()  # bf16 too
+        values = values.detach().cpu().double().numpy()  # double: NumPy has no bfloat16
     return np.asarray(values, dtype=np.float64)
 
 
