@@ -1,0 +1,86 @@
+"""Dense batches of similar length: little padding, no packing.
+
+An epoch's batches are planned from lengths alone, before any recording is read. Utterances are
+sorted by length, cut into batches whose padded size stays under a budget of frames, and the
+batches are shuffled.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ctcasr.frontends.augmentation import FeatureDistortion
+
+_LENGTH_JITTER = 0.02  # neighbours in the sorted order swap, so that batches differ by epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Right-padded utterances.
+
+    Attributes:
+        ids: B utterance ids.
+        waveforms: (B, N) float32; lengths: (B,) samples.
+        labels: (B, U) int64; label_lengths: (B,).
+        distortion: what to do to their features; None outside training.
+    """
+
+    ids: tuple[str, ...]
+    waveforms: Tensor
+    lengths: Tensor
+    labels: Tensor
+    label_lengths: Tensor
+    distortion: FeatureDistortion | None = None
+
+
+def plan_batches(
+    lengths: Sequence[int], *, max_frames: int, generator: np.random.Generator | None = None
+) -> list[list[int]]:
+    """Return batches of indices into `lengths`, each of at most `max_frames` with its padding.
+
+    An item longer than `max_frames` gets a batch of its own. With a generator the order is drawn;
+    without one it is sorted, longest first, so that too large a batch fails at once.
+    """
+    sizes = np.asarray(lengths, dtype=np.float64)
+    if generator is not None:
+        sizes = sizes * generator.uniform(1 - _LENGTH_JITTER, 1 + _LENGTH_JITTER, len(sizes))
+    batches: list[list[int]] = []
+    longest = 0
+    for index in np.argsort(-sizes, kind="stable").tolist():
+        longest = max(longest, lengths[index])
+        if not batches or longest * (len(batches[-1]) + 1) > max_frames:
+            batches.append([])
+            longest = lengths[index]
+        batches[-1].append(index)
+    if generator is not None:
+        generator.shuffle(batches)
+    return batches
+
+
+def padding_share(lengths: Sequence[int], batches: Sequence[Sequence[int]]) -> float:
+    """Return the share of all frames in `batches` that is padding."""
+    padded = sum(max(lengths[i] for i in batch) * len(batch) for batch in batches)
+    real = sum(lengths[i] for batch in batches for i in batch)
+    return 1 - real / padded if padded else 0.0
+
+
+def pad_waveforms(waveforms: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
+    """Return (B, N) right-padded samples and (B,) lengths."""
+    lengths = torch.tensor([len(samples) for samples in waveforms], dtype=torch.int64)
+    padded = torch.zeros(len(waveforms), int(lengths.max()) if len(waveforms) else 0)
+    for row, samples in zip(padded, waveforms, strict=True):
+        row[: len(samples)] = torch.from_numpy(samples)
+    return padded, lengths
+
+
+def pad_labels(labels: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Return (B, U) right-padded label ids and (B,) lengths."""
+    lengths = torch.tensor([len(ids) for ids in labels], dtype=torch.int64)
+    padded = torch.zeros(len(labels), int(lengths.max()) if len(labels) else 0, dtype=torch.int64)
+    for row, ids in zip(padded, labels, strict=True):
+        row[: len(ids)] = torch.tensor(ids, dtype=torch.int64)
+    return padded, lengths

@@ -1,0 +1,273 @@
+"""RunConfig: one YAML file of values, made of sections that live with the code they configure.
+
+YAML gives values only, never objects. An unknown key stops the run and names the nearest known
+one; a value out of range names the key, the value and what is needed.
+"""
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from importlib import resources
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+
+from ctcasr.alphabet import Direction, Unit
+from ctcasr.errors import ConfigError
+from ctcasr.frontends.augmentation import AugmentConfig
+from ctcasr.frontends.spectral import FrontendConfig
+from ctcasr.models.encoder import EncoderConfig
+from ctcasr.settings import Section
+from ctcasr.text_rules import DEFAULT_RULES, TEXT_RULES
+from ctcasr.training.loop import TrainingConfig
+from ctcasr.training.optim import OptimConfig
+
+
+class OnBad(StrEnum):
+    """What training does with utterances that cannot be used."""
+
+    SKIP = "skip"
+    STOP = "stop"
+
+
+class DataConfig(Section):
+    """What is learned from. Section `data` of a run's YAML file."""
+
+    train: str | None = None
+    """Manifest of the training set; a relative path counts from the working folder."""
+
+    dev: str | None = None
+    """Manifest of the dev set, scored after every epoch; may be left out."""
+
+    batch_frames: int = Field(6_000, ge=1)
+    """Most feature frames in a batch, padding included; 6,000 are 60 s at a 10 ms hop."""
+
+    max_frames: int = Field(6_000, ge=1)
+    """Utterances with more feature frames are left out, by name."""
+
+    on_bad: OnBad = OnBad.SKIP
+    """`skip` utterances that cannot be read or aligned and list them in skipped.jsonl, or `stop`."""
+
+    workers: int = Field(2, ge=0)
+    """Threads that read recordings ahead; 0 reads in the training thread."""
+
+    cache_mb: int = Field(1_024, ge=0)
+    """Memory for decoded recordings, so that later epochs need not decode them again."""
+
+
+def _check_rules(rules: tuple[str, ...]) -> tuple[str, ...]:
+    for name in rules:
+        if name not in TEXT_RULES:
+            raise ValueError(f"no rule is called {name!r}; there are: {', '.join(TEXT_RULES)}")
+    return rules
+
+
+class TextConfig(Section):
+    """What is written. Section `text` of a run's YAML file."""
+
+    rules: tuple[str, ...] = DEFAULT_RULES
+    """Text rules applied to every transcript before it is learned, in order."""
+
+    unit: Unit = Unit.CHAR
+    """What one label stands for: `char`, `grapheme`, `subword` or `word` (any white-space token,
+    so phones too)."""
+
+    alphabet: tuple[str, ...] | None = None
+    """The labels, without blank; every unit of the training text where not given."""
+
+    subwords: int = Field(256, ge=8)
+    """Pieces that sentencepiece learns from the training text, for `subword`."""
+
+    direction: Direction = Direction.LTR
+    """Writing direction of the script: `ltr` or `rtl`; text is always in logical order."""
+
+    _known_rules = field_validator("rules")(_check_rules)
+
+
+class CtcHeadConfig(Section):
+    """The CTC output layer. Section `heads.ctc`."""
+
+    weight: float = Field(1.0, gt=0)
+    """Weight of its loss."""
+
+
+class HeadsConfig(Section):
+    """The output layers on the encoder. Section `heads` of a run's YAML file."""
+
+    ctc: CtcHeadConfig = CtcHeadConfig()
+    """The CTC output layer."""
+
+
+class DecodeConfig(Section):
+    """How text is searched for. Section `decode` of a run's YAML file."""
+
+    beam: int = Field(0, ge=0)
+    """Prefixes kept by prefix beam search; 0 takes the best path."""
+
+    threshold: float = Field(1e-6, ge=0, lt=1)
+    """Extensions with less than this share of the best prefix's probability are dropped."""
+
+    nbest: int = Field(1, ge=1)
+    """Hypotheses given for each item; needs a beam of at least as many."""
+
+    @model_validator(mode="after")
+    def _enough_beam(self) -> Self:
+        if self.nbest > max(1, self.beam):
+            raise ValueError(f"nbest {self.nbest} needs a beam of at least {self.nbest}")
+        return self
+
+
+class ScoreConfig(Section):
+    """How errors are counted. Section `score` of a run's YAML file."""
+
+    rules: tuple[str, ...] = DEFAULT_RULES
+    """Text rules of the normalised score, applied to reference and output alike."""
+
+    _known_rules = field_validator("rules")(_check_rules)
+
+
+class RunConfig(Section):
+    """Everything that decides what a run does."""
+
+    seed: int = Field(1, ge=0)
+    """Of every random draw."""
+
+    data: DataConfig = DataConfig()
+    text: TextConfig = TextConfig()
+    frontend: FrontendConfig = FrontendConfig()
+    augment: AugmentConfig = AugmentConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    heads: HeadsConfig = HeadsConfig()
+    optim: OptimConfig = OptimConfig()
+    training: TrainingConfig = TrainingConfig()
+    decode: DecodeConfig = DecodeConfig()
+    score: ScoreConfig = ScoreConfig()
+
+    def to_yaml(self) -> str:
+        """Return the whole configuration, defaults included, as YAML."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    def num_encoder_frames(self, num_samples: int) -> int:
+        """Return T' for N samples at the model's rate: what CTC aligns labels with."""
+        return self.encoder.num_frames(self.frontend.num_frames(num_samples))
+
+
+def load_config(source: str | Path, *, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a configuration: a YAML file, or the name of one that ships with ctcasr.
+
+    Args:
+        source: path or packaged name.
+        overrides: `key.path=value` each, the value in YAML.
+
+    Raises:
+        ConfigError: no such file, broken YAML, an unknown key, a value that cannot be.
+    """
+    name, text = _read_source(source)
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{name}: not YAML: {' '.join(str(error).split())}") from error
+    values = {} if values is None else values
+    if not isinstance(values, dict):
+        raise ConfigError(f"{name}: holds {type(values).__name__}; give sections of keys and values")
+    return parse_config(values, name=name, overrides=overrides)
+
+
+def parse_config(
+    values: Mapping[str, Any], *, name: str = "configuration", overrides: Sequence[str] = ()
+) -> RunConfig:
+    """Check plain values; see `load_config`.
+
+    Raises:
+        ConfigError: an unknown key, or a value that cannot be.
+    """
+    _check_keys(values, RunConfig, name)
+    merged = json.loads(json.dumps(values))
+    for override in overrides:
+        _apply_override(merged, override)
+    _check_keys(merged, RunConfig, "--set")
+    try:
+        return RunConfig.model_validate(merged)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        found = f", found {first['input']!r}" if not isinstance(first["input"], dict) else ""
+        message = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{name}: {key}: {message}{found}") from error
+
+
+def packaged_configs() -> list[str]:
+    """Return the names of the configurations that ship with ctcasr."""
+    folder = resources.files("ctcasr") / "configs"
+    return sorted(Path(f.name).stem for f in folder.iterdir() if f.name.endswith(".yaml"))
+
+
+def describe_keys(section: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
+    """Yield (key, type, default, meaning) for every key, in order: the configuration reference."""
+    for name, field in section.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Section):
+            yield from describe_keys(inner, f"{prefix}{name}.")
+            continue
+        default = json.dumps(
+            section().model_dump(mode="json")[name], ensure_ascii=False
+        )
+        kind = getattr(inner, "__name__", None) if not hasattr(inner, "__args__") else str(inner)
+        meaning = " ".join((field.description or "").split())
+        yield f"{prefix}{name}", str(kind or inner), default, meaning
+
+
+def _read_source(source: str | Path) -> tuple[str, str]:
+    path = Path(source)
+    if path.is_file():
+        try:
+            return str(source), path.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{source}: cannot be read as UTF-8 text ({error})") from error
+    names = packaged_configs()
+    if str(source) in names:
+        packaged = resources.files("ctcasr") / "configs" / f"{source}.yaml"
+        return f"packaged configuration {source}", packaged.read_text(encoding="utf-8")
+    raise ConfigError(
+        f"{source}: no such configuration file, nor a packaged one; there are: {', '.join(names)}"
+    )
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set {override}: give KEY=VALUE, as in --set optim.peak_lr=3e-4")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: the value is not YAML") from error
+    if isinstance(value, str):
+        try:
+            value = float(value)  # YAML reads 3e-4, without a point, as text
+        except ValueError:
+            pass
+    *sections, last = key.split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"--set {override}: {section} is a value, not a section")
+    values[last] = value
+
+
+def _check_keys(values: Mapping[str, Any], section: type[BaseModel], name: str, prefix: str = "") -> None:
+    """Refuse keys that no section has, and name the nearest that one does."""
+    for key, value in values.items():
+        if key not in section.model_fields:
+            near = difflib.get_close_matches(str(key), section.model_fields, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else (
+                f"known here: {', '.join(section.model_fields)}"
+            )
+            raise ConfigError(f"{name}: {prefix}{key}: unknown key; {hint}")
+        inner = section.model_fields[key].annotation
+        if isinstance(inner, type) and issubclass(inner, Section):
+            if not isinstance(value, Mapping):
+                raise ConfigError(f"{name}: {prefix}{key}: a section of keys is needed, found {value!r}")
+            _check_keys(value, inner, name, f"{prefix}{key}.")

@@ -1,0 +1,213 @@
+"""Waveforms to spectral features: log-mel filterbank, MFCC with deltas, log spectrogram.
+
+Everything is batched and runs on the device of the model. A frame is centred on its hop, and what
+lies before the first and after the last sample is zero, in a batch as alone; so an utterance's
+features never depend on its neighbours. There is no flooring relative to a maximum (`top_db`),
+which would tie an utterance to the loudest one in its batch.
+
+Cost: one FFT per hop. Long recordings are taken in blocks, so memory beyond the features
+themselves is bounded.
+
+Sources: Davis and Mermelstein 1980 (MFCC); Furui 1986 (deltas); torchaudio for the mel filters
+and the cosine basis, librosa as independent reference in tests/test_spectral.py.
+"""
+
+from enum import StrEnum
+from typing import Self
+
+import torch
+import torchaudio.functional as taf
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from ctcasr.settings import Section
+
+_BLOCK_FRAMES = 30_000  # five minutes at a 10 ms hop: about 60 MB of spectra at a time
+
+
+class FrontendKind(StrEnum):
+    """What a feature vector holds."""
+
+    LOG_MEL = "log_mel"
+    MFCC = "mfcc"
+    SPECTROGRAM = "spectrogram"
+
+
+class Normalisation(StrEnum):
+    """Where the mean and variance that features are normalised with come from."""
+
+    UTTERANCE = "utterance"
+    TRAINING = "training"
+    NONE = "none"
+
+
+class FrontendConfig(Section):
+    """How a recording becomes features. Section `frontend` of a run's YAML file."""
+
+    kind: FrontendKind = FrontendKind.LOG_MEL
+    """`log_mel` filterbank, `mfcc` (cepstra), or log-power `spectrogram`."""
+
+    sample_rate: int = Field(16_000, ge=4_000, le=192_000)
+    """Samples per second that the model hears; every recording is resampled to it."""
+
+    window_ms: float = Field(25.0, gt=0, le=200)
+    """Length of the Hann window, in milliseconds."""
+
+    hop_ms: float = Field(10.0, gt=0, le=100)
+    """Time from one frame to the next, in milliseconds."""
+
+    num_mels: int = Field(80, ge=8, le=256)
+    """Mel filters, of `log_mel` and `mfcc`."""
+
+    low_hz: float = Field(20.0, ge=0)
+    """Lower edge of the lowest mel filter."""
+
+    high_hz: float | None = Field(None, gt=0)
+    """Upper edge of the highest mel filter; half the sample rate where not given."""
+
+    num_ceps: int = Field(13, ge=2)
+    """Cepstral coefficients of `mfcc`, the zeroth among them."""
+
+    deltas: int = Field(2, ge=0, le=2)
+    """How many orders of time derivatives `mfcc` appends."""
+
+    floor: float = Field(1e-8, gt=0)
+    """Power below which the logarithm is cut off; full scale is 1."""
+
+    normalise: Normalisation = Normalisation.UTTERANCE
+    """Zero mean and unit variance per coefficient: per `utterance`, by `training` statistics, or
+    `none`."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.high_hz is not None and self.high_hz > self.sample_rate / 2:
+            raise ValueError(f"high_hz {self.high_hz:g} is above half of sample_rate")
+        if self.num_ceps > self.num_mels:
+            raise ValueError(f"num_ceps {self.num_ceps} is more than num_mels {self.num_mels}")
+        return self
+
+    @property
+    def window(self) -> int:
+        """Window length in samples."""
+        return round(self.sample_rate * self.window_ms / 1000)
+
+    @property
+    def hop(self) -> int:
+        """Hop in samples."""
+        return round(self.sample_rate * self.hop_ms / 1000)
+
+    @property
+    def fft_size(self) -> int:
+        """The power of two that holds a window."""
+        return 1 << (self.window - 1).bit_length()
+
+    @property
+    def num_features(self) -> int:
+        """F, the width of a frame."""
+        match self.kind:
+            case FrontendKind.LOG_MEL:
+                return self.num_mels
+            case FrontendKind.MFCC:
+                return self.num_ceps * (1 + self.deltas)
+            case FrontendKind.SPECTROGRAM:
+                return self.fft_size // 2 + 1
+
+    def num_frames(self, num_samples: int) -> int:
+        """Return T for N samples at `sample_rate`: one frame per hop begun, none for none."""
+        return 1 + (num_samples - 1) // self.hop if num_samples > 0 else 0
+
+
+class SpectralFrontend(nn.Module):
+    """Waveforms to features, without normalisation (see `feature_stats`).
+
+    Shape:
+        waveforms: (B, N) float32 in [-1, 1], zero where n >= lengths[b].
+        lengths: (B,) int64 samples.
+        returns: (B, T, F) float32, zero where t is beyond its length; (B,) int64 frames.
+    """
+
+    window: Tensor
+    mel_filters: Tensor
+    cosines: Tensor
+
+    def __init__(self, config: FrontendConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.register_buffer("window", torch.hann_window(config.window), persistent=False)
+        if config.kind is not FrontendKind.SPECTROGRAM:
+            filters = taf.melscale_fbanks(
+                n_freqs=config.fft_size // 2 + 1,
+                f_min=config.low_hz,
+                f_max=config.high_hz or config.sample_rate / 2,
+                n_mels=config.num_mels,
+                sample_rate=config.sample_rate,
+            )
+            self.register_buffer("mel_filters", filters, persistent=False)
+        if config.kind is FrontendKind.MFCC:
+            cosines = taf.create_dct(config.num_ceps, config.num_mels, norm="ortho")
+            self.register_buffer("cosines", cosines, persistent=False)
+
+    def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute features; see the class for shapes."""
+        config = self.config
+        num_frames = config.num_frames(waveforms.shape[1])
+        frame_lengths = torch.where(lengths > 0, 1 + (lengths - 1) // config.hop, 0)
+        half = config.fft_size // 2
+        tail = half + max(0, (num_frames - 1) * config.hop - waveforms.shape[1])
+        padded = nn.functional.pad(waveforms, (half, tail))
+        blocks = [
+            self._block(padded, first, min(num_frames, first + _BLOCK_FRAMES))
+            for first in range(0, num_frames, _BLOCK_FRAMES)
+        ]
+        if not blocks:
+            return waveforms.new_zeros(len(waveforms), 0, config.num_features), frame_lengths
+        features = torch.cat(blocks, dim=1)
+        if config.kind is FrontendKind.MFCC:
+            features = append_deltas(features, frame_lengths, orders=config.deltas)
+        steps = torch.arange(num_frames, device=features.device)
+        return features * (steps < frame_lengths[:, None])[..., None], frame_lengths
+
+    def _block(self, padded: Tensor, first: int, last: int) -> Tensor:
+        """Return frames first..last - 1 as (B, T, F), before deltas."""
+        config = self.config
+        begin = first * config.hop
+        end = (last - 1) * config.hop + config.fft_size
+        spectrum = torch.stft(
+            padded[:, begin:end],
+            n_fft=config.fft_size,
+            hop_length=config.hop,
+            win_length=config.window,
+            window=self.window,
+            center=False,
+            return_complex=True,
+        )  # (B, fft_size / 2 + 1, T)
+        # Scaled by the window's sum of squares, so that `floor` means the same at every length.
+        power = spectrum.abs().square().transpose(1, 2) / self.window.square().sum()
+        if config.kind is FrontendKind.SPECTROGRAM:
+            return power.clamp_min(config.floor).log()
+        log_mel = (power @ self.mel_filters).clamp_min(config.floor).log()
+        return log_mel if config.kind is FrontendKind.LOG_MEL else log_mel @ self.cosines
+
+
+def append_deltas(features: Tensor, lengths: Tensor, *, orders: int, reach: int = 2) -> Tensor:
+    """Append time derivatives, each a regression over 2 * reach + 1 frames.
+
+    The first and last valid frame stand in for what lies beyond them, so an utterance's deltas
+    stop at its own length.
+
+    Shape:
+        features: (B, T, F); lengths: (B,); returns (B, T, F * (1 + orders)).
+    """
+    parts = [features]
+    steps = torch.arange(features.shape[1], device=features.device)
+    last = (lengths - 1).clamp_min(0)[:, None]
+    scale = 2 * sum(n * n for n in range(1, reach + 1))
+    for _ in range(orders):
+        slope = torch.zeros_like(features)
+        for n in range(1, reach + 1):
+            ahead = torch.minimum(steps + n, last)[..., None].expand_as(features)
+            behind = (steps - n).clamp_min(0).expand(len(lengths), -1)
+            behind = torch.minimum(behind, last)[..., None].expand_as(features)
+            slope += n * (parts[-1].gather(1, ahead) - parts[-1].gather(1, behind))
+        parts.append(slope / scale)
+    return torch.cat(parts, dim=-1)

@@ -1,0 +1,122 @@
+"""A model: one safetensors file, plain dicts and tensors in and out; nothing is ever unpickled.
+
+The metadata holds one JSON string with sorted keys, so equal models are equal files. Numbers are
+stored in float32, or in float16 for models that ship.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from ctcasr.errors import ModelFileError
+from ctcasr.files import atomic_write
+
+FORMAT = "ctcasr-model"
+FORMAT_VERSION = 1
+_FIRST_RELEASE_OF_FORMAT = {1: "0.1.0"}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """What a model file holds.
+
+    Attributes:
+        header: the decoded JSON header.
+        tensors: by name, floating-point ones as float32.
+        sha256: of the whole file.
+    """
+
+    header: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+    sha256: str
+
+
+def write_model(
+    path: Path,
+    *,
+    header: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Write a model atomically; floating-point tensors are stored as `dtype`.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    stored = {
+        name: (tensor.detach().cpu().to(dtype) if tensor.is_floating_point() else tensor.cpu())
+        for name, tensor in sorted(tensors.items())
+    }
+    metadata = {
+        "format": FORMAT,
+        "format_version": str(FORMAT_VERSION),
+        "header": json.dumps(header, sort_keys=True, ensure_ascii=False, separators=(",", ":")),
+    }
+    content = _sort_metadata(save({n: t.contiguous() for n, t in stored.items()}, metadata))
+    with atomic_write(path) as file:
+        file.write(content)
+
+
+def read_model(path: Path) -> ModelFile:
+    """Read a model.
+
+    Raises:
+        ModelFileError: missing, cut short, of another kind, or of a newer format.
+    """
+    if not path.is_file():
+        raise ModelFileError(f"{path}: no such model file; train one, or name a built-in model")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            header = _check_metadata(path, metadata)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(
+            f"{path}: not a whole safetensors file ({error}); copy or train the model again"
+        ) from error
+    tensors = {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
+    return ModelFile(header, tensors, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def _check_metadata(path: Path, metadata: Mapping[str, str]) -> Mapping[str, Any]:
+    if metadata.get("format") != FORMAT:
+        raise ModelFileError(
+            f"{path}: a safetensors file, but not a ctcasr model; give a file that "
+            f"`ctcasr train` wrote"
+        )
+    version = metadata.get("format_version", "")
+    if not version.isdecimal() or int(version) > FORMAT_VERSION:
+        needed = _FIRST_RELEASE_OF_FORMAT.get(FORMAT_VERSION)
+        raise ModelFileError(
+            f"{path}: model format {version or 'unknown'}; ctcasr {needed} reads formats up to "
+            f"{FORMAT_VERSION}; install the release that wrote it or a later one: "
+            f"pip install --upgrade ctcasr"
+        )
+    try:
+        header = json.loads(metadata["header"])
+    except (KeyError, ValueError) as error:
+        raise ModelFileError(f"{path}: the header is damaged ({error}); train it again") from error
+    if not isinstance(header, dict):
+        raise ModelFileError(f"{path}: the header is damaged (no object); train it again")
+    return header
+
+
+def _sort_metadata(content: bytes) -> bytes:
+    """Return a safetensors file with its JSON header's keys sorted.
+
+    The library writes metadata in an order that changes from run to run; sorted, equal models are
+    equal bytes. A file is an 8-byte little-endian header size, the JSON header, then the tensors.
+    """
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    text = json.dumps(header, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors stay aligned to 8 bytes
+    return len(text).to_bytes(8, "little") + text + content[8 + size :]

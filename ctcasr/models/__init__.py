@@ -1,0 +1,1 @@
+"""From features to logits: subsampling, recurrent encoder, CTC head and loss."""

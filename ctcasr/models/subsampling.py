@@ -1,0 +1,68 @@
+"""Fewer frames for the recurrent layers: frame stacking or a strided convolution.
+
+The recurrence is the costly, sequential part of the network, and neighbouring 10 ms frames say
+nearly the same; a third of the frames costs a third of the time (Sak et al. 2015,
+arXiv:1507.06947, section 4.1).
+"""
+
+from enum import StrEnum
+
+from torch import Tensor, nn
+
+from ctcasr.models.lengths import padding_mask
+
+
+class SubsamplingKind(StrEnum):
+    """How frames become fewer."""
+
+    STACK = "stack"
+    CONV = "conv"
+
+
+class FrameStacking(nn.Module):
+    """`stride` neighbouring frames become one wide frame; the last is filled up with zeros.
+
+    Shape:
+        features: (B, T, F), zero beyond each length; lengths: (B,).
+        returns: (B, ceil(T / stride), F * stride); (B,) ceil(lengths / stride).
+    """
+
+    def __init__(self, num_features: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.output_size = num_features * stride
+
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Stack frames; see the class for shapes."""
+        missing = -features.shape[1] % self.stride
+        padded = nn.functional.pad(features, (0, 0, 0, missing))
+        batch, num_frames, _ = padded.shape
+        stacked = padded.reshape(batch, num_frames // self.stride, self.output_size)
+        return stacked, -(-lengths // self.stride)
+
+
+class StridedConvolution(nn.Module):
+    """Two convolutions over time, the second with a stride; frames beyond a length stay zero.
+
+    Shape:
+        features: (B, T, F), zero beyond each length; lengths: (B,).
+        returns: (B, ceil(T / stride), channels); (B,) ceil(lengths / stride).
+    """
+
+    def __init__(self, num_features: int, stride: int, channels: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.output_size = channels
+        self.context = nn.Conv1d(num_features, channels, kernel_size=5, padding=2)
+        # 2 * stride + 1 frames around each kept one: every frame is seen, most of them twice.
+        self.reduce = nn.Conv1d(
+            channels, channels, kernel_size=2 * stride + 1, stride=stride, padding=stride
+        )
+
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Convolve; see the class for shapes."""
+        hidden = nn.functional.gelu(self.context(features.transpose(1, 2)))
+        hidden = hidden * padding_mask(lengths, hidden.shape[2])[:, None]
+        reduced = nn.functional.gelu(self.reduce(hidden)).transpose(1, 2)
+        lengths = -(-lengths // self.stride)
+        return reduced * padding_mask(lengths, reduced.shape[1])[..., None], lengths

@@ -1,0 +1,1 @@
+"""How weights are learned: data order, optimizer, loop, checkpoints, metrics."""

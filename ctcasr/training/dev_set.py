@@ -1,0 +1,81 @@
+"""The dev set as training sees it: loss, and error rates by best path, after every epoch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ctcasr.alphabet import Alphabet
+from ctcasr.batching import pad_labels, pad_waveforms, plan_batches
+from ctcasr.decoding.greedy import best_path
+from ctcasr.frontends.features import FeatureExtractor
+from ctcasr.frontends.utterance_audio import load_utterance
+from ctcasr.models.ctc import ctc_loss
+from ctcasr.models.network import Network
+from ctcasr.scoring.error_rate import ErrorCounts, count_errors
+from ctcasr.training.loading import Labelled
+
+
+@dataclass(frozen=True, slots=True)
+class DevScores:
+    """What the dev set says; None where there is none.
+
+    Attributes:
+        dev_loss: nats per label.
+        dev_cer, dev_wer: fractions.
+        blank_share: frames whose most probable symbol is blank.
+    """
+
+    dev_loss: float | None = None
+    dev_cer: float | None = None
+    dev_wer: float | None = None
+    blank_share: float | None = None
+
+
+class DevSet:
+    """Recordings and transcripts held in memory, in batches of similar length."""
+
+    def __init__(
+        self, items: Sequence[Labelled], *, sample_rate: int, hop_ms: float, batch_frames: int
+    ) -> None:
+        lengths = [max(1, round(item.seconds * 1000 / hop_ms)) for item in items]
+        self._batches: list[tuple[list[Labelled], list[NDArray[np.float32]]]] = []
+        for batch in plan_batches(lengths, max_frames=batch_frames):
+            chosen = [items[index] for index in batch]
+            waveforms = [load_utterance(i.utterance, sample_rate=sample_rate) for i in chosen]
+            self._batches.append((chosen, waveforms))
+
+    def score(
+        self, network: Network, features: FeatureExtractor, alphabet: Alphabet, device: torch.device
+    ) -> DevScores:
+        """Decode by best path and count errors; the network must be in evaluation mode."""
+        chars = words = ErrorCounts()
+        loss = 0.0
+        num_labels = num_frames = num_blank = 0
+        for items, waveforms in self._batches:
+            padded, lengths = pad_waveforms(waveforms)
+            logits, frames = network(*features(padded.to(device), lengths.to(device)))
+            log_probs = logits.float().log_softmax(-1)
+            labels, label_lengths = pad_labels([item.labels for item in items])
+            losses = ctc_loss(
+                log_probs, frames, labels.to(device), label_lengths.to(device), blank=alphabet.blank
+            )
+            loss += float(losses[losses.isfinite()].sum())
+            num_labels += int(label_lengths.sum())
+            for item, rows, length in zip(
+                items, log_probs.cpu().numpy(), frames.tolist(), strict=True
+            ):
+                text = best_path(rows[:length], alphabet).text
+                reference = alphabet.decode(item.labels)
+                chars += count_errors(list(reference), list(text))
+                words += count_errors(reference.split(), text.split())
+                num_blank += int((rows[:length].argmax(-1) == alphabet.blank).sum())
+                num_frames += length
+        return DevScores(
+            dev_loss=loss / max(1, num_labels),
+            dev_cer=chars.rate,
+            dev_wer=words.rate,
+            blank_share=num_blank / num_frames if num_frames else None,
+        )

@@ -1,0 +1,275 @@
+"""Training batches, read ahead of the step by threads.
+
+Decoding and resampling run in C without Python's lock, so threads keep up with the step and
+nothing needs to be pickled, forked or spawned. Every draw is keyed, so how far the threads run
+ahead changes nothing.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctcasr.batching import Batch, pad_labels, pad_waveforms, padding_share, plan_batches
+from ctcasr.errors import AudioError
+from ctcasr.frontends.augmentation import (
+    AugmentConfig,
+    Distortion,
+    batch_distortions,
+    distort_waveform,
+    draw_distortion,
+    join_waveforms,
+    keyed_generator,
+)
+from ctcasr.frontends.spectral import FrontendConfig
+from ctcasr.frontends.utterance_audio import load_utterance
+from ctcasr.manifest.utterance import Utterance
+
+_BATCHES_AHEAD = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """An utterance, its label ids, and how long it lasts."""
+
+    utterance: Utterance
+    labels: tuple[int, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """One example of an epoch: the recordings it joins and what is done to them."""
+
+    id: str
+    parts: tuple[Labelled, ...]
+    pauses_ms: tuple[float, ...]
+    distortion: Distortion
+
+    @property
+    def seconds(self) -> float:
+        recorded = sum(part.seconds for part in self.parts)
+        return recorded / self.distortion.speed + sum(self.pauses_ms) / 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A recording that could not be read while training ran."""
+
+    id: str
+    reason: str
+
+
+class WaveformCache:
+    """Decoded recordings, kept in memory up to a limit; beyond it they are read each time."""
+
+    def __init__(self, *, sample_rate: int, limit_mb: int) -> None:
+        self._sample_rate = sample_rate
+        self._free_bytes = limit_mb * 2**20
+        self._kept: dict[str, NDArray[np.float32]] = {}
+        self._lock = threading.Lock()
+
+    def load(self, utterance: Utterance) -> NDArray[np.float32]:
+        """Return (N,) samples.
+
+        Raises:
+            AudioError: see `load_utterance`.
+        """
+        kept = self._kept.get(utterance.id)
+        if kept is not None:
+            return kept
+        samples = load_utterance(utterance, sample_rate=self._sample_rate)
+        with self._lock:
+            if samples.nbytes <= self._free_bytes and utterance.id not in self._kept:
+                self._free_bytes -= samples.nbytes
+                self._kept[utterance.id] = samples
+        return samples
+
+
+class TrainingData:
+    """The training set, as one sequence of batches per epoch.
+
+    Args:
+        items: the utterances; ids are unique.
+        frontend: what the recordings will become.
+        augment: how they are varied.
+        space: label ids between joined transcripts; empty where words are labels.
+        batch_frames: most feature frames in a batch, padding included.
+        seed: of every draw.
+        workers: reading threads; 0 reads in the training thread.
+        cache_mb: memory for decoded recordings.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Labelled],
+        *,
+        frontend: FrontendConfig,
+        augment: AugmentConfig,
+        space: tuple[int, ...],
+        batch_frames: int,
+        seed: int,
+        workers: int,
+        cache_mb: int,
+    ) -> None:
+        self.items = sorted(items, key=lambda item: item.utterance.id)
+        self._frontend = frontend
+        self._augment = augment
+        self._space = space
+        self._batch_frames = batch_frames
+        self._seed = seed
+        self._workers = workers
+        self._cache = WaveformCache(sample_rate=frontend.sample_rate, limit_mb=cache_mb)
+        self._companions = _by_speaker(self.items)
+
+    def epoch(self, epoch: int, *, first_batch: int = 0) -> "EpochBatches":
+        """Return the batches of epoch 0, 1, ... from `first_batch` on."""
+        plans = [self._plan(item, epoch) for item in self.items]
+        lengths = [max(1, round(plan.seconds * 1000 / self._frontend.hop_ms)) for plan in plans]
+        generator = keyed_generator("batches", self._seed, epoch)
+        batches = plan_batches(lengths, max_frames=self._batch_frames, generator=generator)
+        return EpochBatches(
+            self,
+            [[plans[index] for index in batch] for batch in batches],
+            first_batch=first_batch,
+            padding=padding_share(lengths, batches),
+            workers=self._workers,
+        )
+
+    def _plan(self, item: Labelled, epoch: int) -> _Plan:
+        """Draw what becomes of one utterance in one epoch."""
+        augment = self._augment
+        name = item.utterance.id
+        parts = [item]
+        pauses: list[float] = []
+        if augment.join_items > 1:
+            generator = keyed_generator("join", self._seed, epoch, name)
+            companions = self._companions[item.utterance.speaker]
+            count = int(generator.integers(1, augment.join_items + 1))
+            chosen = generator.integers(len(companions), size=count - 1)
+            parts += [companions[int(index)] for index in chosen]
+            pauses = [float(p) for p in generator.uniform(*augment.join_pause_ms, size=count - 1)]
+        distortion = draw_distortion(augment, seed=self._seed, epoch=epoch, item=name)
+        return _Plan(name, tuple(parts), tuple(pauses), distortion)
+
+    def load_example(self, plan: _Plan) -> NDArray[np.float32]:
+        """Read, join and distort one example.
+
+        Raises:
+            AudioError: a recording cannot be read.
+        """
+        rate = self._frontend.sample_rate
+        waveforms = [self._cache.load(part.utterance) for part in plan.parts]
+        joined = join_waveforms(
+            waveforms, plan.pauses_ms, sample_rate=rate, seed=plan.distortion.noise_seed
+        )
+        return distort_waveform(joined, plan.distortion, sample_rate=rate)
+
+    def collate(self, plans: Sequence[_Plan], waveforms: Sequence[NDArray[np.float32]]) -> Batch:
+        """Pad loaded examples into a batch."""
+        padded, lengths = pad_waveforms(waveforms)
+        labels, label_lengths = pad_labels([self._labels(plan) for plan in plans])
+        distortion = batch_distortions(
+            self._augment,
+            [plan.distortion for plan in plans],
+            [self._frontend.num_frames(len(samples)) for samples in waveforms],
+            num_features=self._frontend.num_features,
+            hop_ms=self._frontend.hop_ms,
+        )
+        ids = tuple(plan.id for plan in plans)
+        return Batch(ids, padded, lengths, labels, label_lengths, distortion)
+
+    def _labels(self, plan: _Plan) -> tuple[int, ...]:
+        labels = plan.parts[0].labels
+        for part in plan.parts[1:]:
+            labels += (self._space if labels and part.labels else ()) + part.labels
+        return labels
+
+
+class EpochBatches:
+    """Iterates over the batches of one epoch and counts what a reader wants to know.
+
+    Attributes:
+        padding: share of the frames that is padding.
+        num_batches: batches in the whole epoch.
+        waited: seconds the training thread has waited for data.
+        unreadable: recordings that failed; their batch went on without them.
+    """
+
+    def __init__(
+        self,
+        data: TrainingData,
+        batches: Sequence[Sequence[_Plan]],
+        *,
+        first_batch: int,
+        padding: float,
+        workers: int,
+    ) -> None:
+        self._data = data
+        self._batches = batches
+        self._first_batch = first_batch
+        self._workers = workers
+        self.padding = padding
+        self.num_batches = len(batches)
+        self.waited = 0.0
+        self.unreadable: list[Unreadable] = []
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield batches in order, reading ahead."""
+        todo = iter(self._batches[self._first_batch :])
+        if self._workers == 0:
+            for plans in todo:
+                yield from self._timed([_attempt(self._data, plan) for plan in plans], plans)
+            return
+        with ThreadPoolExecutor(self._workers, thread_name_prefix="loading") as pool:
+            ahead: deque[tuple[Sequence[_Plan], list[Future[_Loaded]]]] = deque()
+            try:
+                while True:
+                    while len(ahead) < _BATCHES_AHEAD and (plans := next(todo, None)):
+                        jobs = [pool.submit(_attempt, self._data, plan) for plan in plans]
+                        ahead.append((plans, jobs))
+                    if not ahead:
+                        return
+                    plans, jobs = ahead.popleft()
+                    started = time.perf_counter()
+                    loaded = [job.result() for job in jobs]
+                    self.waited += time.perf_counter() - started
+                    yield from self._timed(loaded, plans)
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _timed(self, loaded: Sequence["_Loaded"], plans: Sequence[_Plan]) -> Iterator[Batch]:
+        """Yield the batch of what could be read, if anything."""
+        started = time.perf_counter()
+        kept: list[tuple[_Plan, NDArray[np.float32]]] = []
+        for plan, result in zip(plans, loaded, strict=True):
+            if isinstance(result, Unreadable):
+                self.unreadable.append(result)
+            else:
+                kept.append((plan, result))
+        batch = self._data.collate([p for p, _ in kept], [w for _, w in kept]) if kept else None
+        self.waited += time.perf_counter() - started
+        if batch is not None:
+            yield batch
+
+
+_Loaded = NDArray[np.float32] | Unreadable
+
+
+def _attempt(data: TrainingData, plan: _Plan) -> _Loaded:
+    try:
+        return data.load_example(plan)
+    except AudioError as error:
+        return Unreadable(plan.id, str(error))
+
+
+def _by_speaker(items: Sequence[Labelled]) -> Mapping[str | None, list[Labelled]]:
+    groups: dict[str | None, list[Labelled]] = {}
+    for item in items:
+        groups.setdefault(item.utterance.speaker, []).append(item)
+    return groups

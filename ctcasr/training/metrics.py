@@ -1,0 +1,118 @@
+"""What a run reports while it goes: plain records, one JSON line each in metrics.jsonl."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from ctcasr.files import write_text
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """How far an epoch has come.
+
+    Attributes:
+        epoch: from 1; epochs: of so many.
+        batch: batches done; batches: of so many.
+        step: optimizer steps in all.
+        loss: mean of the epoch so far, nats per label.
+        learning_rate: of the last step.
+        audio_rate: seconds of audio trained on per second.
+        padding: share of the epoch's frames that is padding.
+        waiting: share of the time spent waiting for data.
+        seconds_left: estimate for the whole run.
+    """
+
+    epoch: int
+    epochs: int
+    batch: int
+    batches: int
+    step: int
+    loss: float
+    learning_rate: float
+    audio_rate: float
+    padding: float
+    waiting: float
+    seconds_left: float
+
+
+@dataclass(frozen=True, slots=True)
+class EpochReport:
+    """One finished epoch.
+
+    Attributes:
+        loss: mean over the epoch, nats per label.
+        grad_norm: mean L2 norm of the gradient before clipping.
+        dev_loss, dev_cer, dev_wer: on the dev set by best path; None without one.
+        blank_share: frames of the dev set (or None) whose most probable symbol is blank.
+        seconds, cpu_seconds: wall and processor time, dev set included.
+        skipped: recordings that could not be read, steps that were not finite.
+    """
+
+    epoch: int
+    epochs: int
+    step: int
+    loss: float
+    grad_norm: float
+    learning_rate: float
+    dev_loss: float | None
+    dev_cer: float | None
+    dev_wer: float | None
+    blank_share: float | None
+    audio_rate: float
+    padding: float
+    waiting: float
+    seconds: float
+    cpu_seconds: float
+    skipped: int
+
+
+class TrainingObserver(Protocol):
+    """Someone who watches a run: a terminal, a log, a test."""
+
+    def on_step(self, report: StepReport) -> None:
+        """A batch is done."""
+
+    def on_epoch(self, report: EpochReport) -> None:
+        """An epoch is done and the dev set scored."""
+
+    def on_warning(self, message: str) -> None:
+        """Something went wrong that does not stop the run."""
+
+
+class MetricsLog:
+    """metrics.jsonl of a run: one line per epoch."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def cut_back(self, *, last_epoch: int) -> None:
+        """Drop the lines of epochs after `last_epoch`, which a resumed run will write again."""
+        if not self.path.exists():
+            return
+        lines = self.path.read_text(encoding="utf-8").splitlines()
+        kept = [line for line in lines if _epoch_of(line) <= last_epoch]
+        write_text(self.path, "".join(line + "\n" for line in kept))
+
+    def append(self, report: EpochReport) -> None:
+        """Add one epoch."""
+        append_json_line(self.path, asdict(report))
+
+
+def append_json_line(path: Path, record: Mapping[str, Any]) -> None:
+    """Add one JSON line to a log and push it to the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8", newline="\n") as file:
+        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _epoch_of(line: str) -> int:
+    try:
+        return int(json.loads(line)["epoch"])
+    except ValueError:  # the last line of a run that was cut off while writing it
+        return 2**31

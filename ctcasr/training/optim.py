@@ -1,0 +1,81 @@
+"""AdamW with warm-up and decay, gradients clipped.
+
+The rate is a function of the step (warm-up) and of the share of the run that is done (decay), with
+no state of its own, so a resumed run needs nothing but its position.
+
+Sources: Loshchilov and Hutter 2019, arXiv:1711.05101 (AdamW), 2017, arXiv:1608.03983 (cosine);
+Pascanu et al. 2013 (clipping by norm).
+"""
+
+import math
+from collections.abc import Iterable
+from enum import StrEnum
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from ctcasr.settings import Section
+
+
+class Decay(StrEnum):
+    """How the learning rate falls after warm-up."""
+
+    COSINE = "cosine"
+    LINEAR = "linear"
+    CONSTANT = "constant"
+
+
+class OptimConfig(Section):
+    """How weights move. Section `optim` of a run's YAML file."""
+
+    peak_lr: float = Field(2e-3, gt=0)
+    """Learning rate after warm-up."""
+
+    final_lr_share: float = Field(0.01, ge=0, le=1)
+    """What decay leaves of `peak_lr` at the end."""
+
+    warmup_steps: int = Field(200, ge=0)
+    """Steps of linear rise from 0 to `peak_lr`."""
+
+    decay: Decay = Decay.COSINE
+    """`cosine`, `linear`, or `constant` (none)."""
+
+    weight_decay: float = Field(0.01, ge=0)
+    """AdamW's decoupled decay; biases are left alone."""
+
+    betas: tuple[float, float] = (0.9, 0.98)
+    """AdamW's averaging of gradient and squared gradient."""
+
+    max_grad_norm: float = Field(5.0, gt=0)
+    """Gradients are scaled down to this L2 norm; LSTM gradients spike without it."""
+
+
+def learning_rate(config: OptimConfig, *, step: int, progress: float) -> float:
+    """Return the rate of step 0, 1, ...; `progress` is the share of the run done, 0 to 1."""
+    warmup = min(1.0, (step + 1) / (config.warmup_steps + 1))
+    match config.decay:
+        case Decay.COSINE:
+            share = (1 + math.cos(math.pi * progress)) / 2
+        case Decay.LINEAR:
+            share = 1 - progress
+        case Decay.CONSTANT:
+            share = 1.0
+    share = config.final_lr_share + (1 - config.final_lr_share) * share
+    return config.peak_lr * warmup * share
+
+
+def make_optimizer(config: OptimConfig, model: nn.Module) -> torch.optim.AdamW:
+    """Return AdamW over the model; only matrices decay."""
+    matrices = [p for p in model.parameters() if p.dim() > 1]
+    vectors = [p for p in model.parameters() if p.dim() <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.peak_lr, betas=config.betas)
+
+
+def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> float:
+    """Scale gradients down to `max_norm` in place; return the L2 norm they had."""
+    return float(nn.utils.clip_grad_norm_(list(parameters), max_norm))
