@@ -184,6 +184,15 @@ def build_alphabet(
     return Alphabet((BLANK_LABEL, *sorted(units)), unit=unit, direction=direction)
 
 
+def alphabet_of_labels(labels: Sequence[str], *, unit: Unit, direction: Direction) -> Alphabet:
+    """Return the alphabet of labels that someone has listed, in their order, after the blank.
+
+    Raises:
+        AlphabetError: a label stands twice.
+    """
+    return Alphabet((BLANK_LABEL, *labels), unit=unit, direction=direction)
+
+
 def describe(units: Iterable[str]) -> str:
     """Return units with their code points and names, for a message: 'é' (U+00E9 LATIN ...)."""
     return ", ".join(f"{unit!r} ({_code_points(unit)})" for unit in units)

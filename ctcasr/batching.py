@@ -38,7 +38,11 @@ class Batch:
 
 
 def plan_batches(
-    lengths: Sequence[int], *, max_frames: int, generator: np.random.Generator | None = None
+    lengths: Sequence[int],
+    *,
+    max_frames: int,
+    max_items: int | None = None,
+    generator: np.random.Generator | None = None,
 ) -> list[list[int]]:
     """Return batches of indices into `lengths`, each of at most `max_frames` with its padding.
 
@@ -52,7 +56,8 @@ def plan_batches(
     longest = 0
     for index in np.argsort(-sizes, kind="stable").tolist():
         longest = max(longest, lengths[index])
-        if not batches or longest * (len(batches[-1]) + 1) > max_frames:
+        full = not batches or len(batches[-1]) == max_items
+        if full or longest * (len(batches[-1]) + 1) > max_frames:
             batches.append([])
             longest = lengths[index]
         batches[-1].append(index)

@@ -45,6 +45,9 @@ class DataConfig(Section):
     batch_frames: int = Field(6_000, ge=1)
     """Most feature frames in a batch, padding included; 6,000 are 60 s at a 10 ms hop."""
 
+    batch_size: int | None = Field(None, ge=1)
+    """Most utterances in a batch; only `batch_frames` counts where not given."""
+
     max_frames: int = Field(6_000, ge=1)
     """Utterances with more feature frames are left out, by name."""
 

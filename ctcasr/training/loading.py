@@ -100,6 +100,7 @@ class TrainingData:
         augment: how they are varied.
         space: label ids between joined transcripts; empty where words are labels.
         batch_frames: most feature frames in a batch, padding included.
+        batch_size: most utterances in a batch; None sets no limit.
         seed: of every draw.
         workers: reading threads; 0 reads in the training thread.
         cache_mb: memory for decoded recordings.
@@ -113,6 +114,7 @@ class TrainingData:
         augment: AugmentConfig,
         space: tuple[int, ...],
         batch_frames: int,
+        batch_size: int | None = None,
         seed: int,
         workers: int,
         cache_mb: int,
@@ -122,6 +124,7 @@ class TrainingData:
         self._augment = augment
         self._space = space
         self._batch_frames = batch_frames
+        self._batch_size = batch_size
         self._seed = seed
         self._workers = workers
         self._cache = WaveformCache(sample_rate=frontend.sample_rate, limit_mb=cache_mb)
@@ -132,7 +135,12 @@ class TrainingData:
         plans = [self._plan(item, epoch) for item in self.items]
         lengths = [max(1, round(plan.seconds * 1000 / self._frontend.hop_ms)) for plan in plans]
         generator = keyed_generator("batches", self._seed, epoch)
-        batches = plan_batches(lengths, max_frames=self._batch_frames, generator=generator)
+        batches = plan_batches(
+            lengths,
+            max_frames=self._batch_frames,
+            max_items=self._batch_size,
+            generator=generator,
+        )
         return EpochBatches(
             self,
             [[plans[index] for index in batch] for batch in batches],

@@ -194,7 +194,7 @@ class Trainer:
             self.observer.on_warning(f"epoch {progress.epoch + 1}: {unreadable.reason}")
         progress.skipped += len(batches.unreadable)
         trained = time.perf_counter() - started
-        scores = self._score_dev()
+        scores = self.score_dev()
         report = EpochReport(
             epoch=progress.epoch + 1,
             epochs=self.training.epochs,
@@ -290,7 +290,8 @@ class Trainer:
                 f"at these utterances, or lower optim.peak_lr"
             )
 
-    def _score_dev(self) -> DevScores:
+    def score_dev(self) -> DevScores:
+        """Score the dev set with the weights as they are."""
         if self.dev is None:
             return DevScores()
         self.network.eval()

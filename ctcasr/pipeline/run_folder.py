@@ -1,0 +1,129 @@
+"""A run folder: what a training leaves behind, and whether one may begin or go on there."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ctcasr.config import RunConfig
+from ctcasr.errors import RunFolderError
+from ctcasr.files import write_text
+from ctcasr.pipeline.provenance import command_line, commit, versions
+
+# What may change between a run and its resumption without changing its result.
+_FREE_KEYS = frozenset({"data.workers", "data.cache_mb", "data.train", "data.dev"})
+
+
+class RunFolder:
+    """One run folder.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.model = path / "model.safetensors"
+        self.skipped = path / "skipped.jsonl"
+        self.log = path / "log.txt"
+        self._facts_file = path / "run.json"
+        self._config_file = path / "config.yaml"
+
+    def open(
+        self,
+        config: RunConfig,
+        *,
+        manifests: Mapping[str, str],
+        resume: bool,
+        command: Sequence[str] | None,
+    ) -> None:
+        """Begin a run, or go on with one.
+
+        Args:
+            config: of the run.
+            manifests: SHA-256 of each manifest, by its key.
+            resume: go on where something stands.
+            command: for run.json.
+
+        Raises:
+            RunFolderError: the folder is not empty and `resume` was not given; or what stands there
+                was made with other settings or data.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise RunFolderError(f"{self.path}: a file; name a folder for the run")
+        occupied = self.path.is_dir() and any(self.path.iterdir())
+        if occupied and not resume:
+            raise RunFolderError(
+                f"{self.path}: not empty; add --resume to go on with the run there, or name "
+                f"another folder"
+            )
+        if occupied and self._config_file.is_file():
+            self._check_same(config, manifests)
+        write_text(self._config_file, config.to_yaml())
+        self.write_facts(
+            command=command_line(command),
+            commit=commit(),
+            versions=versions(),
+            seed=config.seed,
+            manifests=dict(manifests),
+            started=_now(),
+            status="running",
+        )
+
+    def write_facts(self, **facts: Any) -> None:
+        """Add to run.json."""
+        content = json.dumps(self.facts() | facts, indent=2, ensure_ascii=False) + "\n"
+        write_text(self._facts_file, content)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what run.json holds; nothing where there is none."""
+        if not self._facts_file.is_file():
+            return {}
+        try:
+            facts = json.loads(self._facts_file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise RunFolderError(f"{self._facts_file}: damaged ({error}); delete it") from error
+        return dict(facts)
+
+    def finish(self, status: str) -> None:
+        """Note how the run ended."""
+        self.write_facts(status=status, ended=_now())
+
+    def _check_same(self, config: RunConfig, manifests: Mapping[str, str]) -> None:
+        stored = yaml.safe_load(self._config_file.read_text(encoding="utf-8"))
+        before, now = flatten(stored), flatten(config.model_dump(mode="json"))
+        changed = [
+            f"{key} ({before.get(key)!r} -> {now.get(key)!r})"
+            for key in sorted(before.keys() | now.keys())
+            if key not in _FREE_KEYS and before.get(key) != now.get(key)
+        ]
+        if changed:
+            raise RunFolderError(
+                f"{self.path}: cannot go on, since these keys have changed: {', '.join(changed)}; "
+                f"set them back, or begin in another folder"
+            )
+        known = self.facts().get("manifests", {})
+        other = [key for key, digest in manifests.items() if known.get(key, digest) != digest]
+        if other:
+            raise RunFolderError(
+                f"{self.path}: cannot go on, since the manifest of {', '.join(other)} has changed; "
+                f"set it back, or begin in another folder"
+            )
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested sections as one mapping of dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")

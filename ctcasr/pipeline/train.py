@@ -1,0 +1,379 @@
+"""Train: from two manifests and a configuration to a model file in a run folder."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ctcasr.alphabet import Alphabet, Unit, alphabet_of_labels, build_alphabet
+from ctcasr.checking import Unusable, find_usable
+from ctcasr.config import OnBad, RunConfig
+from ctcasr.errors import ConfigError, CtcasrError, ManifestError, RunFolderError, TrainingError
+from ctcasr.files import write_text
+from ctcasr.frontends.augmentation import NO_AUGMENTATION
+from ctcasr.frontends.feature_stats import FeatureStats, measure_feature_stats
+from ctcasr.frontends.features import FeatureExtractor
+from ctcasr.frontends.spectral import Normalisation, SpectralFrontend
+from ctcasr.manifest import Utterance, read_manifest
+from ctcasr.models.network import Network
+from ctcasr.pipeline.provenance import ctcasr_version, file_sha256
+from ctcasr.pipeline.run_folder import RunFolder
+from ctcasr.recognizer import Recognizer, load, pick_device, save_recognizer
+from ctcasr.text_rules import apply_rules
+from ctcasr.training.checkpoint import latest_checkpoint
+from ctcasr.training.dev_set import DevScores, DevSet
+from ctcasr.training.interruption import Interrupted, listen_for_stop
+from ctcasr.training.loading import Labelled, TrainingData
+from ctcasr.training.loop import Trainer, seed_everything
+from ctcasr.training.metrics import EpochReport, StepReport, TrainingObserver, append_json_line
+from ctcasr.training.warm_start import match_weights
+
+
+class SilentObserver:
+    """Tells nobody; warnings stay in the run's log."""
+
+    def on_step(self, report: StepReport) -> None:
+        """Ignore it."""
+
+    def on_epoch(self, report: EpochReport) -> None:
+        """Ignore it."""
+
+    def on_warning(self, message: str) -> None:
+        """Ignore it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSets:
+    """What is learned from and judged on, after what cannot be used was put aside.
+
+    Attributes:
+        train, dev: usable items; dev may be empty.
+        alphabet: of the training text.
+        skipped: what was put aside, by set.
+    """
+
+    train: tuple[Labelled, ...]
+    dev: tuple[Labelled, ...]
+    alphabet: Alphabet
+    skipped: tuple[tuple[str, Unusable], ...]
+
+
+def train(
+    config: RunConfig,
+    *,
+    run: Path,
+    resume: bool = False,
+    device: str = "auto",
+    observer: TrainingObserver | None = None,
+    command: Sequence[str] | None = None,
+) -> Path:
+    """Train a model and return its file.
+
+    Args:
+        config: `data.train` names the manifest to learn from, `data.dev` the one to judge on.
+        run: folder of the run; see INTERFACE "A run folder".
+        resume: go on from the newest whole checkpoint; starts afresh where there is none.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        observer: who is told how it goes.
+        command: for run.json; this process's own command line where not given.
+
+    Raises:
+        CtcasrError: a mistake in configuration, manifests or run folder; nothing usable to learn.
+        TrainingError: losses stay non-finite, or a batch does not fit in memory.
+        Interrupted: SIGINT or SIGTERM; the state is saved.
+    """
+    place = pick_device(device)
+    manifests = _read_manifests(config)
+    digests = {key: file_sha256(Path(path)) for key, (path, _) in manifests.items()}
+    folder = RunFolder(run)
+    sets = prepare_sets(config, {key: items for key, (_, items) in manifests.items()})
+    folder.open(config, manifests=digests, resume=resume, command=command)
+    log = _LoggingObserver(folder.log, observer or SilentObserver())
+    _write_skipped(folder, sets, log)
+    with _noting_the_end(folder), listen_for_stop() as stop:
+        trainer = _make_trainer(config, sets, folder, place, log)
+        if resume:
+            checkpoint, broken = latest_checkpoint(run)
+            for message in broken:
+                log.on_warning(message)
+            if checkpoint is not None:
+                trainer.resume(checkpoint)
+        weights = trainer.fit(stop)
+        scores = _finish(config, sets, folder, trainer, weights, digests)
+        folder.write_facts(scores=scores)
+    return folder.model
+
+
+def prepare_sets(config: RunConfig, manifests: dict[str, list[Utterance]]) -> TrainingSets:
+    """Build the alphabet and put aside, by name, what cannot be learned from or judged on.
+
+    Raises:
+        ManifestError: nothing usable is left, or `data.on_bad` is `stop` and something was bad.
+    """
+    rules = config.text.rules
+    texts = [apply_rules(u.text, rules) for u in manifests["train"] if u.text is not None]
+    alphabet = make_alphabet(config, texts)
+    kept: dict[str, tuple[Labelled, ...]] = {"train": (), "dev": ()}
+    skipped: list[tuple[str, Unusable]] = []
+    for name, utterances in manifests.items():
+        usable, unusable = find_usable(
+            utterances,
+            alphabet=alphabet,
+            rules=rules,
+            sample_rate=config.frontend.sample_rate,
+            num_frames=config.num_encoder_frames,
+            workers=max(1, config.data.workers),
+        )
+        items = [
+            Labelled(u, alphabet.encode(apply_rules(u.text or "", rules)), seconds)
+            for u, seconds in usable
+        ]
+        long = [item for item in items if _num_frames(config, item) > config.data.max_frames]
+        unusable = [*unusable, *(_too_long(config, item) for item in long)]
+        skipped += [(name, bad) for bad in unusable]
+        kept[name] = tuple(item for item in items if item not in long)
+        _require_some(config, name, kept[name], unusable)
+    return TrainingSets(kept["train"], kept["dev"], alphabet, tuple(skipped))
+
+
+def make_alphabet(config: RunConfig, texts: Sequence[str]) -> Alphabet:
+    """Return the alphabet a configuration names, or that of the training texts."""
+    text = config.text
+    if text.alphabet is not None and text.unit is not Unit.SUBWORD:
+        return alphabet_of_labels(text.alphabet, unit=text.unit, direction=text.direction)
+    return build_alphabet(
+        texts, unit=text.unit, direction=text.direction, subwords=text.subwords
+    )
+
+
+def _read_manifests(config: RunConfig) -> dict[str, tuple[str, list[Utterance]]]:
+    if config.data.train is None:
+        raise ConfigError(
+            "data.train: no manifest to learn from; name one in the configuration or by "
+            "--set data.train=FILE"
+        )
+    named = {"train": config.data.train, "dev": config.data.dev}
+    return {key: (path, read_manifest(Path(path))) for key, path in named.items() if path}
+
+
+def _num_frames(config: RunConfig, item: Labelled) -> int:
+    return config.frontend.num_frames(round(item.seconds * config.frontend.sample_rate))
+
+
+def _too_long(config: RunConfig, item: Labelled) -> Unusable:
+    frames = _num_frames(config, item)
+    name = item.utterance.id
+    return Unusable(
+        name,
+        "too long",
+        f"utterance {name!r}: {frames:,} frames are more than data.max_frames "
+        f"{config.data.max_frames:,}; cut it into shorter ones, or raise that key",
+    )
+
+
+def _require_some(
+    config: RunConfig, name: str, items: Sequence[Labelled], unusable: Sequence[Unusable]
+) -> None:
+    if unusable and config.data.on_bad is OnBad.STOP:
+        raise ManifestError(
+            f"{unusable[0].message} (and {len(unusable) - 1} more of the {name} set); mend them, "
+            f"or let them be left out by data.on_bad=skip"
+        )
+    if not items:
+        first = f"; the first: {unusable[0].message}" if unusable else ""
+        raise ManifestError(
+            f"data.{name}: none of {len(unusable)} utterances can be used{first}; run ctcasr check"
+        )
+
+
+def _write_skipped(folder: RunFolder, sets: TrainingSets, log: "_LoggingObserver") -> None:
+    folder.skipped.unlink(missing_ok=True)
+    write_text(folder.skipped, "")
+    for name, bad in sets.skipped:
+        record = {"set": name, "id": bad.id, "kind": bad.kind, "reason": bad.message}
+        append_json_line(folder.skipped, record)
+    if sets.skipped:
+        log.on_warning(
+            f"{len(sets.skipped)} utterances are left out, by name in {folder.skipped}; the first: "
+            f"{sets.skipped[0][1].message}"
+        )
+
+
+def _make_trainer(
+    config: RunConfig,
+    sets: TrainingSets,
+    folder: RunFolder,
+    device: torch.device,
+    observer: TrainingObserver,
+) -> Trainer:
+    seed_everything(config.seed)
+    alphabet, frontend = sets.alphabet, config.frontend
+    data = _training_data(config, sets)
+    network = Network(
+        config.encoder, num_features=frontend.num_features, num_labels=len(alphabet)
+    )
+    if config.training.init_from is not None:
+        _warm_start(config, network, alphabet, observer)
+    dev = None
+    if sets.dev:
+        dev = DevSet(
+            sets.dev,
+            sample_rate=frontend.sample_rate,
+            hop_ms=frontend.hop_ms,
+            batch_frames=config.data.batch_frames,
+        )
+    return Trainer(
+        run=folder.path,
+        network=network.to(device),
+        features=FeatureExtractor(frontend, _measure_stats(config, sets)).to(device),
+        alphabet=alphabet,
+        data=data,
+        dev=dev,
+        optim=config.optim,
+        training=config.training,
+        seed=config.seed,
+        device=device,
+        observer=observer,
+    )
+
+
+def _training_data(config: RunConfig, sets: TrainingSets, *, augmented: bool = True) -> TrainingData:
+    alphabet = sets.alphabet
+    space = alphabet.encode(" ") if " " in alphabet.labels else ()
+    return TrainingData(
+        sets.train,
+        frontend=config.frontend,
+        augment=config.augment if augmented else NO_AUGMENTATION,
+        space=space,
+        batch_frames=config.data.batch_frames,
+        batch_size=config.data.batch_size,
+        seed=config.seed,
+        workers=config.data.workers,
+        cache_mb=config.data.cache_mb if augmented else 0,
+    )
+
+
+def _measure_stats(config: RunConfig, sets: TrainingSets) -> FeatureStats | None:
+    """Return the training set's feature statistics, where the frontend normalises by them."""
+    if config.frontend.normalise is not Normalisation.TRAINING:
+        return None
+    spectral = SpectralFrontend(config.frontend)
+
+    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+        for batch in _training_data(config, sets, augmented=False).epoch(0):
+            yield spectral(batch.waveforms, batch.lengths)
+
+    return measure_feature_stats(batches())
+
+
+def _warm_start(
+    config: RunConfig, network: Network, alphabet: Alphabet, observer: TrainingObserver
+) -> None:
+    source = load(config.training.init_from or "", device="cpu")
+    matched = match_weights(
+        network, alphabet, weights=source.network.state_dict(), labels=source.alphabet.labels
+    )
+    observer.on_warning(
+        f"started from {source.name}: {matched.tensors} of {matched.all_tensors} tensors, output "
+        f"layer for {matched.labels} of {len(alphabet)} labels"
+    )
+
+
+def _finish(
+    config: RunConfig,
+    sets: TrainingSets,
+    folder: RunFolder,
+    trainer: Trainer,
+    weights: dict[str, Tensor],
+    digests: dict[str, str],
+) -> dict[str, float | None]:
+    """Score the averaged weights on the dev set and write the model."""
+    trainer.network.load_state_dict(weights)
+    scores = trainer.score_dev()
+    recognizer = Recognizer(
+        config,
+        sets.alphabet,
+        trainer.network,
+        stats=trainer.features.stats,
+        device=trainer.device,
+    )
+    facts = _scores(scores)
+    save_recognizer(
+        folder.model,
+        recognizer,
+        training={
+            "items": len(sets.train),
+            "amount": round(sum(item.seconds for item in sets.train), 3),
+            "unit": "s",
+            "manifest_sha256": digests["train"],
+            "scores": facts,
+        },
+        created_with=ctcasr_version(),
+    )
+    return facts
+
+
+def _scores(scores: DevScores) -> dict[str, float | None]:
+    return {"dev_cer": scores.dev_cer, "dev_wer": scores.dev_wer}
+
+
+@contextmanager
+def _noting_the_end(folder: RunFolder) -> Iterator[None]:
+    """Write into run.json how the run ended, whatever happens."""
+    try:
+        yield
+    except Interrupted:
+        folder.finish("interrupted")
+        raise
+    except BaseException:
+        folder.finish("failed")
+        raise
+    folder.finish("finished")
+
+
+class _LoggingObserver:
+    """Writes epochs and warnings to log.txt and hands everything on."""
+
+    def __init__(self, path: Path, inner: TrainingObserver) -> None:
+        self._path = path
+        self._inner = inner
+
+    def on_step(self, report: StepReport) -> None:
+        self._inner.on_step(report)
+
+    def on_epoch(self, report: EpochReport) -> None:
+        self._write(describe_epoch(report))
+        self._inner.on_epoch(report)
+
+    def on_warning(self, message: str) -> None:
+        self._write(message)
+        self._inner.on_warning(message)
+
+    def _write(self, line: str) -> None:
+        with self._path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(line + "\n")
+
+
+def describe_epoch(report: EpochReport) -> str:
+    """Return one line about an epoch."""
+    parts = [f"epoch {report.epoch}/{report.epochs}", f"loss {report.loss:.3f}"]
+    if report.dev_loss is not None:
+        parts.append(f"dev loss {report.dev_loss:.3f}")
+    if report.dev_cer is not None:
+        parts.append(f"dev CER {report.dev_cer:.2%}")
+    if report.dev_wer is not None:
+        parts.append(f"dev WER {report.dev_wer:.2%}")
+    parts += [
+        f"lr {report.learning_rate:.1e}",
+        f"{report.audio_rate:.0f} audio s/s",
+        f"padding {report.padding:.1%}",
+        f"waiting {report.waiting:.1%}",
+        f"{report.seconds:.1f} s",
+    ]
+    if report.skipped:
+        parts.append(f"{report.skipped} skipped")
+    return ", ".join(parts)

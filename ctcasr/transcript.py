@@ -1,0 +1,110 @@
+"""Transcript: what was said, when, by which model; one JSON line of `transcribe` output."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class TimedWord:
+    """One word; times in seconds from the file's beginning.
+
+    Attributes:
+        confidence: posterior probability in 0..1; None where none was computed.
+    """
+
+    text: str
+    start: float
+    end: float
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """One text of the n-best list and its natural-log score."""
+
+    text: str
+    log_prob: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an item has no text.
+
+    Attributes:
+        kind: class of the mistake, such as "AudioError".
+        message: one line: what was found, what is needed, the next step.
+    """
+
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transcript:
+    """The text of one recording, or why there is none.
+
+    Attributes:
+        id: the item's.
+        source: the path, or "-" for standard input, or None for an array.
+        channel: of the file, where one of several was transcribed.
+        text: "" for silence and for a failed item.
+        duration: seconds transcribed; None for a failed item.
+        offset: seconds from the file's beginning to the item's.
+        words: with times.
+        log_prob: of the text (prefix beam search) or of its best path, natural log.
+        nbest: best first; empty unless asked for.
+        model: name and sha256.
+        decoder: its settings.
+        error: None unless the item failed.
+    """
+
+    id: str
+    source: str | None
+    model: Mapping[str, Any]
+    decoder: Mapping[str, Any]
+    text: str = ""
+    channel: int | None = None
+    duration: float | None = None
+    offset: float = 0.0
+    words: tuple[TimedWord, ...] = ()
+    log_prob: float | None = None
+    nbest: tuple[Alternative, ...] = ()
+    error: Failure | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the transcript as one JSON object; times to the millisecond."""
+        words = [
+            {
+                "text": word.text,
+                "start": round(word.start, 3),
+                "end": round(word.end, 3),
+                "confidence": word.confidence,
+            }
+            for word in self.words
+        ]
+        segments = []
+        if self.error is None and self.duration is not None:
+            end = self.offset + self.duration
+            segments = [{"start": round(self.offset, 3), "end": round(end, 3), "text": self.text}]
+        error = {"kind": self.error.kind, "message": self.error.message} if self.error else None
+        return {
+            "schema": SCHEMA,
+            "id": self.id,
+            "source": self.source,
+            "channel": self.channel,
+            "text": self.text,
+            "duration": None if self.duration is None else round(self.duration, 3),
+            "axis": "s",
+            "model": dict(self.model),
+            "decoder": dict(self.decoder),
+            "segments": segments,
+            "words": words,
+            "confidence": None,
+            "confidence_kind": None,
+            "log_prob": self.log_prob,
+            "nbest": [{"text": other.text, "log_prob": other.log_prob} for other in self.nbest],
+            "error": error,
+        }
