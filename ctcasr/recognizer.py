@@ -23,9 +23,7 @@ from ctcasr.decoding import Hypothesis, PrefixBeamDecoder, best_path
 from ctcasr.errors import AudioError, ConfigError, ModelFileError
 from ctcasr.frontends.feature_stats import FeatureStats
 from ctcasr.frontends.features import FeatureExtractor
-from ctcasr.frontends.utterance_audio import load_utterance
 from ctcasr.frontends.waveform import read_audio, resample, select_channel
-from ctcasr.manifest.utterance import Utterance
 from ctcasr.model_file import ModelFile, read_model, write_model
 from ctcasr.models.network import Network
 from ctcasr.transcript import Alternative, TimedWord, Transcript
@@ -44,6 +42,7 @@ class Recording:
         source: the path, or None.
         channel: of the file, where it has several.
         offset: seconds from the file's beginning.
+        stored_rate: samples per second before resampling.
     """
 
     samples: NDArray[np.float32]
@@ -51,6 +50,7 @@ class Recording:
     source: str | None = None
     channel: int | None = None
     offset: float = 0.0
+    stored_rate: int | None = None
 
 
 class Recognizer:
@@ -120,7 +120,7 @@ class Recognizer:
 
     def prepare(
         self,
-        audio: str | Path | Utterance | NDArray[np.floating[Any]],
+        audio: str | Path | NDArray[np.floating[Any]],
         *,
         sample_rate: int | None = None,
         channel: int | None = None,
@@ -130,19 +130,15 @@ class Recognizer:
         Raises:
             AudioError: see `transcribe`.
         """
-        if isinstance(audio, Utterance):
-            samples = load_utterance(audio, sample_rate=self.sample_rate)
-            source = str(audio.audio)
-            return Recording(samples, audio.id, source, audio.channel, audio.offset)
         if isinstance(audio, str | Path):
             stored, rate = read_audio(Path(audio))
-            item, source_name = Path(audio).stem, str(audio)
+            item, source = Path(audio).stem, str(audio)
         else:
-            stored, rate = _check_array(audio, sample_rate), sample_rate or 0
-            item, source_name = "array", None
-        chosen = select_channel(stored, channel=channel, item=source_name or item)
+            stored, rate = check_samples(audio, sample_rate)
+            item, source = "array", None
+        chosen = select_channel(stored, channel=channel, item=source or item)
         samples = resample(chosen, from_rate=rate, to_rate=self.sample_rate)
-        return Recording(samples, item, source_name, channel)
+        return Recording(samples, item, source, channel, stored_rate=rate)
 
     def transcribe_batch(
         self,
@@ -415,10 +411,14 @@ def _alphabet_from_header(values: Mapping[str, Any], subword_model: Tensor | Non
     )
 
 
-def _check_array(
+def check_samples(
     samples: NDArray[np.floating[Any]], sample_rate: int | None
-) -> NDArray[np.float32]:
-    """Return (channels, N) float32."""
+) -> tuple[NDArray[np.float32], int]:
+    """Return samples of one's own as (channels, N) float32, and their rate.
+
+    Raises:
+        AudioError: no rate, not floats, not one or two axes, NaN.
+    """
     if sample_rate is None:
         raise AudioError("array: no sample rate; give sample_rate=..., in Hz")
     if not np.issubdtype(samples.dtype, np.floating):
@@ -430,4 +430,4 @@ def _check_array(
         raise AudioError(f"array: shape {samples.shape}; give (samples,) or (channels, samples)")
     if not np.isfinite(samples).all():
         raise AudioError("array: holds NaN or infinite samples; repair the recording")
-    return np.atleast_2d(samples).astype(np.float32)
+    return np.atleast_2d(samples).astype(np.float32), sample_rate

@@ -1,0 +1,117 @@
+"""The `ctcasr` command: its subcommands, and how every one of them ends.
+
+    0    done
+    1    a bug of ours, with a traceback
+    2    a mistake the user can fix, in one line
+    3    finished, but items failed or `check` found fatal ones
+    130  interrupted by Ctrl-C; 143 by SIGTERM; what was written is whole
+
+Nothing heavy is imported here or in the command modules: each command imports what it needs.
+"""
+
+import errno
+import io
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+import click
+
+from ctcasr.cli.check import check_command
+from ctcasr.cli.demo import demo_command
+from ctcasr.cli.evaluate import evaluate_command
+from ctcasr.cli.info import info_command
+from ctcasr.cli.manifest import manifest_command
+from ctcasr.cli.score import score_command
+from ctcasr.cli.train import train_command
+from ctcasr.cli.transcribe import transcribe_command
+from ctcasr.errors import CtcasrError
+
+INTERRUPTED = 128
+# The disk is full or belongs to somebody else: nothing that we could have done better.
+_USERS_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+class _Terminated(BaseException):
+    """SIGTERM, where no command deals with it itself."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="ctcasr", message="ctcasr %(version)s")
+def app() -> None:
+    """Turn recordings into text, with a recognizer that you train and own."""
+
+
+for _command in (
+    demo_command,
+    manifest_command,
+    check_command,
+    train_command,
+    transcribe_command,
+    evaluate_command,
+    score_command,
+    info_command,
+):
+    app.add_command(_command)
+
+
+def run() -> None:
+    """Entry point of the installed command."""
+    sys.exit(main())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit status that the header lists."""
+    _write_utf8()
+    try:
+        signal.signal(signal.SIGTERM, _terminate)
+    except ValueError:
+        pass  # not the main thread: whoever runs us deals with signals
+    try:
+        status = app(list(argv) if argv is not None else None, "ctcasr", standalone_mode=False)
+        return int(status or 0)
+    except CtcasrError as error:
+        return _mistake(str(error))
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return 2
+    except click.ClickException as error:
+        return _mistake(error.format_message())
+    except (KeyboardInterrupt, click.Abort):
+        return _interrupted(signal.SIGINT)
+    except _Terminated:
+        return _interrupted(signal.SIGTERM)
+    except BrokenPipeError:
+        # Whoever read our output has closed it; say nothing more, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.errno not in _USERS_DISK:
+            raise
+        return _mistake(
+            f"{error.filename or 'output'}: {error.strerror}; what was written before is whole; "
+            f"free some space or name another place, and run the command again"
+        )
+
+
+def _mistake(message: str) -> int:
+    print(f"ctcasr: error: {message}", file=sys.stderr)
+    return 2
+
+
+def _interrupted(number: signal.Signals) -> int:
+    print(f"ctcasr: interrupted ({number.name}); what was written is whole", file=sys.stderr)
+    return INTERRUPTED + number
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    raise _Terminated
+
+
+def _write_utf8() -> None:
+    """Make both outputs UTF-8, whatever the console's code page."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="replace")

@@ -1,0 +1,111 @@
+"""What a person sees on standard error while a command works.
+
+A bar where there is a terminal, plain lines where there is none.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ctcasr.training.metrics import EpochReport, StepReport
+
+
+def announce(message: str) -> None:
+    """Print one line on standard error."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def describe_speed(audio_seconds: float, seconds: float) -> str:
+    """Return amount, time and real-time factor in words."""
+    if not audio_seconds:
+        return f"no audio, {seconds:.1f} s"
+    factor = seconds / audio_seconds
+    return f"{audio_seconds:.1f} s of audio in {seconds:.1f} s, real-time factor {factor:.3f}"
+
+
+@contextmanager
+def counting(what: str, *, total: int) -> Iterator[Callable[[int], None]]:
+    """Show how many of `total` items are done; yields a function to be told."""
+    if not sys.stderr.isatty() or total < 2:
+        yield lambda done: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda done: progress.update(task, completed=done)
+
+
+class TrainingDisplay:
+    """How a training goes: a live line for the epoch under way, a line for each one done.
+
+    Use as a context manager.
+    """
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._progress = None
+        if self._console.is_terminal:
+            self._progress = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=20),
+                TextColumn("{task.fields[facts]}"),
+                console=self._console,
+                transient=True,
+            )
+            self._task = self._progress.add_task("starting", total=1, facts="")
+
+    def __enter__(self) -> "TrainingDisplay":
+        if self._progress:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._progress:
+            self._progress.stop()
+
+    def on_step(self, report: "StepReport") -> None:
+        """Move the live line."""
+        if not self._progress:
+            return
+        facts = (
+            f"loss {report.loss:.3f}  lr {report.learning_rate:.1e}  "
+            f"{report.audio_rate:.0f} audio s/s  padding {report.padding:.1%}  "
+            f"waiting {report.waiting:.1%}  {format_time(report.seconds_left)} left"
+        )
+        self._progress.update(
+            self._task,
+            description=f"epoch {report.epoch}/{report.epochs}",
+            completed=report.batch,
+            total=report.batches,
+            facts=facts,
+        )
+
+    def on_epoch(self, report: "EpochReport") -> None:
+        """Print a line about the epoch."""
+        from ctcasr.pipeline.train import describe_epoch
+
+        self._print(describe_epoch(report))
+
+    def on_warning(self, message: str) -> None:
+        """Print it."""
+        self._print(f"note: {message}")
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, markup=False)
+
+
+def format_time(seconds: float) -> str:
+    """Return 1:02:03 or 2:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

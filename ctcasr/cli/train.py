@@ -1,0 +1,72 @@
+"""`ctcasr train`."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from ctcasr.cli.options import (
+    PATH,
+    batch_size_option,
+    device_option,
+    set_option,
+)
+from ctcasr.cli.progress import TrainingDisplay, announce
+
+
+@click.command("train")
+@click.argument("config", metavar="CONFIG")
+@click.option("-o", "--output", "run", type=PATH, required=True, metavar="RUN", help="Run folder.")
+@click.option(
+    "--resume", is_flag=True,
+    help="Go on from the newest checkpoint in RUN; starts afresh where there is none.",
+)
+@set_option
+@device_option
+@batch_size_option
+@click.option(
+    "--workers", type=click.IntRange(min=0), metavar="N",
+    help="Threads that read recordings ahead; sets data.workers.",
+)
+def train_command(
+    config: str,
+    run: Path,
+    resume: bool,
+    overrides: tuple[str, ...],
+    device: str,
+    batch_size: int | None,
+    workers: int | None,
+) -> int:
+    """Train a recognizer.
+
+    CONFIG is a YAML file or the name of a packaged configuration; data.train and data.dev name
+    the manifests.
+
+    \b
+    ctcasr train speech-small -o exp/mine --set data.train=train.jsonl --set data.dev=dev.jsonl
+    """
+    from ctcasr.config import load_config
+    from ctcasr.pipeline.train import train
+    from ctcasr.training.interruption import Interrupted
+
+    if batch_size is not None:
+        overrides = (*overrides, f"data.batch_size={batch_size}")
+    if workers is not None:
+        overrides = (*overrides, f"data.workers={workers}")
+    settings = load_config(config, overrides=overrides)
+    try:
+        with TrainingDisplay() as display:
+            model = train(
+                settings,
+                run=run,
+                resume=resume,
+                device=device,
+                observer=display,
+                command=["ctcasr", *sys.argv[1:]],
+            )
+    except Interrupted as interruption:
+        announce(f"{interruption}; state saved, go on with: ctcasr train {config} -o {run} --resume")
+        return 128 + interruption.signal_number
+    announce(f"model: {model}")
+    announce(f"use it: ctcasr transcribe -m {run} RECORDING.wav")
+    return 0

@@ -1,0 +1,145 @@
+"""`ctcasr transcribe`."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from ctcasr.cli.options import (
+    PATH,
+    batch_size_option,
+    decode_config,
+    decoding_options,
+    device_option,
+    model_option,
+    set_option,
+    workers_option,
+)
+from ctcasr.cli.progress import announce, counting, describe_speed
+
+ITEMS_FAILED = 3
+
+
+@click.command("transcribe")
+@model_option
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option(
+    "-f", "--format", "formats", default="txt", show_default=True, metavar="FORMAT[,...]",
+    help="txt, tsv (id and text) or jsonl (words, times, scores); several with commas.",
+)
+@click.option(
+    "-o", "--output", type=PATH, metavar="FILE|DIR",
+    help="Write there instead of standard output; a folder gets one file per input.",
+)
+@click.option("--skip-existing", is_flag=True, help="Leave out inputs whose output stands already.")
+@click.option("--overwrite", is_flag=True, help="Replace outputs that stand already.")
+@decoding_options
+@set_option
+@device_option
+@batch_size_option
+@workers_option
+def transcribe_command(
+    model: str,
+    inputs: tuple[str, ...],
+    formats: str,
+    output: Path | None,
+    skip_existing: bool,
+    overwrite: bool,
+    beam: int | None,
+    nbest: int | None,
+    overrides: tuple[str, ...],
+    device: str,
+    batch_size: int | None,
+    workers: int,
+) -> int:
+    """Turn recordings into text.
+
+    INPUT is an audio file, a folder, a glob, a manifest (.jsonl), or - for the bytes of one
+    recording on standard input.
+
+    \b
+    ctcasr transcribe -m exp/mine recording.wav
+    ctcasr transcribe -m en-alnum recordings/ -f txt,jsonl -o texts/
+    """
+    from ctcasr.pipeline.inputs import find_inputs
+    from ctcasr.pipeline.outputs import TranscriptFiles
+    from ctcasr.pipeline.transcribe import Tally, transcribe_inputs
+    from ctcasr.recognizer import load
+    from ctcasr.reporting.transcripts import RENDERERS
+
+    if skip_existing and overwrite:
+        raise click.UsageError("--skip-existing and --overwrite exclude each other; give one")
+    chosen = _parse_formats(formats)
+    items = find_inputs(inputs)
+    plan = _plan(items, output, chosen, skip_existing=skip_existing, overwrite=overwrite)
+    recognizer = load(model, device=device)
+    decode = decode_config(
+        recognizer.config.decode, beam=beam, nbest=nbest, overrides=overrides
+    )
+    tally = Tally()
+    todo = list(plan.todo) if plan else items
+    with counting("transcribing", total=len(todo)) as advance:
+        results = transcribe_inputs(
+            recognizer, todo, decode=decode, batch_size=batch_size, workers=workers, tally=tally
+        )
+        if plan is None:
+            if len(chosen) > 1:
+                raise click.UsageError("several formats need a folder to go to: -o DIR")
+            for _, transcript in results:
+                click.echo(RENDERERS[chosen[0]](transcript))
+                _tell_failure(transcript.error)
+                advance(tally.items)
+        else:
+            with TranscriptFiles(plan) as files:
+                for item, transcript in results:
+                    files.write(item, transcript)
+                    _tell_failure(transcript.error)
+                    advance(tally.items)
+    _summarise(tally, skipped=len(items) - len(todo), rate=recognizer.sample_rate)
+    return ITEMS_FAILED if tally.failed else 0
+
+
+def _parse_formats(text: str):  # type: ignore[no-untyped-def]
+    from ctcasr.reporting.transcripts import TranscriptFormat
+
+    known = [form.value for form in TranscriptFormat]
+    chosen = []
+    for name in text.split(","):
+        if name not in known:
+            raise click.UsageError(f"-f {name}: unknown format; choose from {', '.join(known)}")
+        chosen.append(TranscriptFormat(name))
+    return chosen
+
+
+def _plan(items, output, formats, *, skip_existing, overwrite):  # type: ignore[no-untyped-def]
+    from ctcasr.pipeline.outputs import Existing, plan_outputs
+
+    if output is None:
+        return None
+    existing = Existing.SKIP if skip_existing else Existing.REFUSE
+    existing = Existing.OVERWRITE if overwrite else existing
+    # As cp and whisper users expect: a name with a suffix is a file, unless a folder stands there.
+    is_folder = output.is_dir() or not output.suffix
+    return plan_outputs(
+        items, output=output, is_folder=is_folder, formats=formats, existing=existing
+    )
+
+
+def _tell_failure(error) -> None:  # type: ignore[no-untyped-def]
+    if error is not None:
+        announce(f"failed: {error.message}")
+
+
+def _summarise(tally, *, skipped: int, rate: int) -> None:  # type: ignore[no-untyped-def]
+    others = {stored: count for stored, count in tally.rates.items() if stored != rate}
+    if others:
+        listed = ", ".join(f"{count} at {stored:,} Hz" for stored, count in sorted(others.items()))
+        announce(f"resampled to the model's {rate:,} Hz: {listed}")
+    if skipped:
+        announce(f"{skipped} inputs left out: their output stands already")
+    failed = f", {tally.failed} failed" if tally.failed else ""
+    announce(
+        f"{tally.items} recordings{failed}, "
+        f"{describe_speed(tally.audio_seconds, tally.seconds)}"
+    )
+    sys.stderr.flush()

@@ -1,0 +1,154 @@
+"""Where transcripts go: standard output, one file, or a folder that mirrors the inputs.
+
+Everything that can be refused is refused before the first recording is read: two inputs with one
+output, a file that stands there already.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from ctcasr.errors import OutputError
+from ctcasr.files import write_text
+from ctcasr.pipeline.inputs import Input
+from ctcasr.reporting.transcripts import RENDERERS, TranscriptFormat
+from ctcasr.transcript import Transcript
+
+
+class Existing(StrEnum):
+    """What to do where an output stands already."""
+
+    REFUSE = "refuse"
+    SKIP = "skip"
+    OVERWRITE = "overwrite"
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPlan:
+    """Where the output of each input goes.
+
+    Attributes:
+        formats: what to write, at least one.
+        file: all inputs go into this file; None for a folder.
+        paths: for a folder: the files of each input, one per format.
+        todo: the inputs that are to be transcribed.
+    """
+
+    formats: tuple[TranscriptFormat, ...]
+    file: Path | None
+    paths: Mapping[int, tuple[Path, ...]]
+    todo: tuple[Input, ...]
+
+
+def plan_outputs(
+    inputs: Sequence[Input],
+    *,
+    output: Path,
+    is_folder: bool,
+    formats: Sequence[TranscriptFormat],
+    existing: Existing,
+) -> OutputPlan:
+    """Decide where everything goes, and what need not be done.
+
+    Args:
+        inputs: what will be transcribed.
+        output: a file, or a folder.
+        is_folder: which of the two.
+        formats: what to write; a file takes one.
+        existing: what to do where an output stands already.
+
+    Raises:
+        OutputError: several formats for one file, two inputs with one output, or an output that
+            stands already and may be neither skipped nor overwritten.
+    """
+    if not is_folder:
+        if len(formats) > 1:
+            raise OutputError(
+                f"{output}: one file cannot hold {len(formats)} formats; give a folder: -o DIR"
+            )
+        _require_free([output], existing)
+        skip = existing is Existing.SKIP and output.exists()
+        return OutputPlan(tuple(formats), output, {}, () if skip else tuple(inputs))
+    paths = {
+        id(item): tuple(output / f"{item.output_stem}.{form}" for form in formats)
+        for item in inputs
+    }
+    _require_distinct(inputs, paths)
+    _require_free([path for group in paths.values() for path in group], existing)
+    todo = tuple(
+        item
+        for item in inputs
+        if existing is not Existing.SKIP or not all(path.exists() for path in paths[id(item)])
+    )
+    return OutputPlan(tuple(formats), None, paths, todo)
+
+
+class TranscriptFiles:
+    """Writes transcripts as they come, so that what is done is on the disk if the rest fails.
+
+    Use as a context manager: a single output file is written when the block ends, however it ends.
+    """
+
+    def __init__(self, plan: OutputPlan) -> None:
+        self._plan = plan
+        self._lines: list[str] = []
+        self._item: Input | None = None
+        self._of_item: list[Transcript] = []
+
+    def __enter__(self) -> "TranscriptFiles":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._finish_item()
+        if self._plan.file is not None and self._plan.todo:
+            write_text(self._plan.file, _lines(self._lines))
+
+    def write(self, item: Input, transcript: Transcript) -> None:
+        """Take one transcript; those of one input come one after another."""
+        if item is not self._item:
+            self._finish_item()
+            self._item = item
+        self._of_item.append(transcript)
+
+    def _finish_item(self) -> None:
+        item, transcripts = self._item, self._of_item
+        self._item, self._of_item = None, []
+        if item is None:
+            return
+        if self._plan.file is not None:
+            render = RENDERERS[self._plan.formats[0]]
+            self._lines += [render(transcript) for transcript in transcripts]
+            return
+        if any(transcript.error for transcript in transcripts):
+            return  # no file, so that --skip-existing tries it again
+        for path, form in zip(self._plan.paths[id(item)], self._plan.formats, strict=True):
+            write_text(path, _lines([RENDERERS[form](transcript) for transcript in transcripts]))
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return "".join(line + "\n" for line in lines)
+
+
+def _require_distinct(inputs: Sequence[Input], paths: Mapping[int, tuple[Path, ...]]) -> None:
+    taken: dict[Path, Input] = {}
+    for item in inputs:
+        for path in paths[id(item)]:
+            if path in taken:
+                raise OutputError(
+                    f"{taken[path].utterance.audio} and {item.utterance.audio} would both be "
+                    f"written to {path}; transcribe them into different folders"
+                )
+            taken[path] = item
+
+
+def _require_free(paths: Sequence[Path], existing: Existing) -> None:
+    if existing is not Existing.REFUSE:
+        return
+    taken = [path for path in paths if path.exists()]
+    if taken:
+        more = f" (and {len(taken) - 1} more)" if len(taken) > 1 else ""
+        raise OutputError(
+            f"{taken[0]}: exists already{more}; add --skip-existing or --overwrite, or name "
+            f"another place"
+        )

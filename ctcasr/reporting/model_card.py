@@ -1,0 +1,37 @@
+"""A model's header in words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def render_model_facts(
+    header: Mapping[str, Any], *, name: str, sha256: str, num_parameters: int, num_bytes: int
+) -> str:
+    """Return a list of facts, one per line. Pure: equal headers give equal text."""
+    config, alphabet, training = header["config"], header["alphabet"], header["training"]
+    frontend, encoder = config["frontend"], config["encoder"]
+    scores = {key: value for key, value in training["scores"].items() if value is not None}
+    measured = ", ".join(f"{key} {value:.2%}" for key, value in scores.items()) or "not recorded"
+    labels = [label for label in alphabet["labels"] if label != alphabet["labels"][alphabet["blank"]]]
+    shown = " ".join(repr(label)[1:-1] if label != " " else "space" for label in labels[:60])
+    more = f" ... ({len(labels)} in all)" if len(labels) > 60 else ""
+    rows = {
+        "model": name,
+        "sha256": sha256,
+        "size": f"{num_parameters:,} parameters, {num_bytes / 1e6:.1f} MB",
+        "hears": f"{header['modality']} at {header['sample_rate']:,} Hz, {frontend['kind']}",
+        "network": (
+            f"{encoder['subsampling']} x {encoder['stride']}, {encoder['layers']} bidirectional "
+            f"LSTM layers of {encoder['hidden']}, one output per "
+            f"{1000 * header['frame_shift']:g} ms"
+        ),
+        "writes": f"{alphabet['unit']}: {shown}{more}",
+        "text rules": ", ".join(header["rules"]) or "none",
+        "decoder": ", ".join(f"{key} {value}" for key, value in header["decoder"].items()),
+        "learned from": f"{training['items']:,} items, {training['amount'] / 60:,.1f} min",
+        "dev scores": measured,
+        "created with": header["created_with"],
+        "licence": header["licence"] or "not stated",
+    }
+    width = max(map(len, rows))
+    return "".join(f"{key:<{width}}  {value}\n" for key, value in rows.items())
