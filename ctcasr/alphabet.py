@@ -13,10 +13,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import regex
 
 from ctcasr.errors import AlphabetError
+
+if TYPE_CHECKING:  # loaded on first use
+    from sentencepiece import SentencePieceProcessor
 
 BLANK_LABEL = "<blank>"
 _WORD_START = "▁"  # sentencepiece's mark of a space before a piece
@@ -65,7 +69,9 @@ class Alphabet:
                 f"alphabet: blank is column {self.blank} but there are {len(self.labels)} labels"
             )
         if self.unit is Unit.SUBWORD and self.subword_model is None:
-            raise AlphabetError("alphabet: subword labels need the sentencepiece model they are from")
+            raise AlphabetError(
+                "alphabet: subword labels need the sentencepiece model they are from"
+            )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -226,12 +232,11 @@ def _learn_subwords(texts: list[str], *, direction: Direction, subwords: int) ->
     )
     processor = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
     pieces = tuple(processor.id_to_piece(i) for i in range(processor.get_piece_size()))
-    return Alphabet(
-        pieces, unit=Unit.SUBWORD, direction=direction, subword_model=model.getvalue()
-    )
+    return Alphabet(pieces, unit=Unit.SUBWORD, direction=direction, subword_model=model.getvalue())
 
 
 def _nothing_to_learn() -> AlphabetError:
     return AlphabetError(
-        "the training texts are all empty, so there is nothing to write; fill `text` in the manifest"
+        "the training texts are all empty, so there is nothing to write; "
+        "fill `text` in the manifest"
     )

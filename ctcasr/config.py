@@ -7,6 +7,7 @@ one; a value out of range names the key, the value and what is needed.
 import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
@@ -52,7 +53,7 @@ class DataConfig(Section):
     """Utterances with more feature frames are left out, by name."""
 
     on_bad: OnBad = OnBad.SKIP
-    """`skip` utterances that cannot be read or aligned and list them in skipped.jsonl, or `stop`."""
+    """`skip` utterances that cannot be read or aligned, listed in skipped.jsonl, or `stop`."""
 
     workers: int = Field(2, ge=0)
     """Threads that read recordings ahead; 0 reads in the training thread."""
@@ -175,7 +176,9 @@ def load_config(source: str | Path, *, overrides: Sequence[str] = ()) -> RunConf
         raise ConfigError(f"{name}: not YAML: {' '.join(str(error).split())}") from error
     values = {} if values is None else values
     if not isinstance(values, dict):
-        raise ConfigError(f"{name}: holds {type(values).__name__}; give sections of keys and values")
+        raise ConfigError(
+            f"{name}: holds {type(values).__name__}; give sections of keys and values"
+        )
     return parse_config(values, name=name, overrides=overrides)
 
 
@@ -208,16 +211,16 @@ def packaged_configs() -> list[str]:
     return sorted(Path(f.name).stem for f in folder.iterdir() if f.name.endswith(".yaml"))
 
 
-def describe_keys(section: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
+def describe_keys(
+    section: type[BaseModel] = RunConfig, prefix: str = ""
+) -> Iterator[tuple[str, str, str, str]]:
     """Yield (key, type, default, meaning) for every key, in order: the configuration reference."""
     for name, field in section.model_fields.items():
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, Section):
             yield from describe_keys(inner, f"{prefix}{name}.")
             continue
-        default = json.dumps(
-            section().model_dump(mode="json")[name], ensure_ascii=False
-        )
+        default = json.dumps(section().model_dump(mode="json")[name], ensure_ascii=False)
         kind = getattr(inner, "__name__", None) if not hasattr(inner, "__args__") else str(inner)
         meaning = " ".join((field.description or "").split())
         yield f"{prefix}{name}", str(kind or inner), default, meaning
@@ -248,10 +251,8 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {override}: the value is not YAML") from error
     if isinstance(value, str):
-        try:
+        with suppress(ValueError):
             value = float(value)  # YAML reads 3e-4, without a point, as text
-        except ValueError:
-            pass
     *sections, last = key.split(".")
     for section in sections:
         values = values.setdefault(section, {})
@@ -260,17 +261,20 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
     values[last] = value
 
 
-def _check_keys(values: Mapping[str, Any], section: type[BaseModel], name: str, prefix: str = "") -> None:
+def _check_keys(
+    values: Mapping[str, Any], section: type[BaseModel], name: str, prefix: str = ""
+) -> None:
     """Refuse keys that no section has, and name the nearest that one does."""
     for key, value in values.items():
         if key not in section.model_fields:
             near = difflib.get_close_matches(str(key), section.model_fields, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else (
-                f"known here: {', '.join(section.model_fields)}"
-            )
+            known = ", ".join(section.model_fields)
+            hint = f"did you mean {near[0]!r}?" if near else f"known here: {known}"
             raise ConfigError(f"{name}: {prefix}{key}: unknown key; {hint}")
         inner = section.model_fields[key].annotation
         if isinstance(inner, type) and issubclass(inner, Section):
             if not isinstance(value, Mapping):
-                raise ConfigError(f"{name}: {prefix}{key}: a section of keys is needed, found {value!r}")
+                raise ConfigError(
+                    f"{name}: {prefix}{key}: a section of keys is needed, found {value!r}"
+                )
             _check_keys(value, inner, name, f"{prefix}{key}.")

@@ -23,7 +23,9 @@ def _drop_punctuation(text: str) -> str:
     """Drop Unicode punctuation, but keep an apostrophe or hyphen inside a word."""
     kept = []
     for index, char in enumerate(text):
-        inside = 0 < index < len(text) - 1 and text[index - 1].isalnum() and text[index + 1].isalnum()
+        inside = (
+            0 < index < len(text) - 1 and text[index - 1].isalnum() and text[index + 1].isalnum()
+        )
         if unicodedata.category(char).startswith("P") and not (inside and char in "'’-"):
             kept.append(" ")
         else:

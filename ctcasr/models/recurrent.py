@@ -57,7 +57,7 @@ def _initialise(lstm: nn.LSTM) -> None:
                 if name.startswith("bias_ih"):
                     parameter[hidden : 2 * hidden] = 1.0  # gates in order: in, forget, cell, out
                 continue
-            for gate in parameter.split(hidden):
+            for gate in torch.split(parameter, hidden):
                 if name.startswith("weight_ih"):
                     nn.init.xavier_uniform_(gate)
                 else:

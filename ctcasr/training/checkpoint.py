@@ -80,7 +80,9 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
         found = hashlib.sha256((folder / _TENSORS).read_bytes()).hexdigest()
     except (OSError, ValueError) as error:
-        raise RunFolderError(f"{folder}: checkpoint cut short ({error}); it is passed over") from error
+        raise RunFolderError(
+            f"{folder}: checkpoint cut short ({error}); it is passed over"
+        ) from error
     if found != facts.get("sha256"):
         raise RunFolderError(f"{folder}: {_TENSORS} does not match its recorded SHA-256")
     return Checkpoint(folder, facts)

@@ -238,9 +238,9 @@ class EpochBatches:
             ahead: deque[tuple[Sequence[_Plan], list[Future[_Loaded]]]] = deque()
             try:
                 while True:
-                    while len(ahead) < _BATCHES_AHEAD and (plans := next(todo, None)):
-                        jobs = [pool.submit(_attempt, self._data, plan) for plan in plans]
-                        ahead.append((plans, jobs))
+                    while len(ahead) < _BATCHES_AHEAD and (coming := next(todo, None)):
+                        jobs = [pool.submit(_attempt, self._data, plan) for plan in coming]
+                        ahead.append((coming, jobs))
                     if not ahead:
                         return
                     plans, jobs = ahead.popleft()
