@@ -56,8 +56,9 @@ class AugmentConfig(Section):
     noise_snr_db: Range = (5.0, 30.0)
     """Range of the signal-to-noise ratio of that noise, in dB."""
 
-    tilt_db: float = Field(0.0, ge=0)
-    """Greatest slope of a random frequency response, in dB from the lowest to the highest band."""
+    response_db: float = Field(0.0, ge=0)
+    """Size of a random smooth frequency response, as of another microphone: its root mean square
+    over the features, in dB."""
 
     warp: PositiveRange = (1.0, 1.0)
     """Range by which the mel axis is stretched, as by another length of vocal tract."""
@@ -85,6 +86,7 @@ NO_AUGMENTATION = AugmentConfig(
     speed=(1, 1), gain_db=(0, 0), shift_ms=0, time_masks=0, freq_masks=0
 )
 _LONGEST_MASK_SHARE = 0.2
+_RESPONSE_ORDERS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ class Distortion:
     snr_db: float | None
     noise_exponent: float
     noise_seed: int
-    tilt_db: float
+    response_db: tuple[float, ...]
     warp: float
     time_masks: tuple[tuple[float, float], ...]
     freq_masks: tuple[tuple[float, float], ...]
@@ -125,11 +127,23 @@ def draw_distortion(config: AugmentConfig, *, seed: int, epoch: int, item: str) 
         snr_db=float(uniform(*config.noise_snr_db)) if noisy else None,
         noise_exponent=float(uniform(0, 2)),
         noise_seed=int(generator.integers(2**32)),
-        tilt_db=float(uniform(-config.tilt_db, config.tilt_db)),
+        response_db=_draw_response(config.response_db, generator),
         warp=float(uniform(*config.warp)),
         time_masks=spans(config.time_masks),
         freq_masks=spans(config.freq_masks),
     )
+
+
+def _draw_response(size_db: float, generator: np.random.Generator) -> tuple[float, ...]:
+    """Return the weights of half-period, whole-period, ... cosines over the feature axis, in dB.
+
+    They fall as 1 / order, so the response is smooth; together their expected power is `size_db`
+    squared.
+    """
+    falling = 1 / np.arange(1, _RESPONSE_ORDERS + 1)
+    falling *= math.sqrt(2 / np.square(falling).sum())  # a cosine of weight w has power w^2 / 2
+    drawn = generator.standard_normal(_RESPONSE_ORDERS) * falling * size_db
+    return tuple(float(weight) for weight in drawn)
 
 
 def distort_waveform(
@@ -160,10 +174,9 @@ def power_law_noise(num_samples: int, exponent: float, *, seed: int) -> NDArray[
         2j * np.pi * generator.random(size // 2 + 1, dtype=np.float32)
     )
     bins = np.arange(size // 2 + 1, dtype=np.float32)
-    bins[0] = np.inf  # no constant offset
     # Below a 500th of the band the slope ends, else brown noise is all rumble.
     shape = np.maximum(bins, size / 1000) ** (-exponent / 2)
-    shape[0] = 0
+    shape[0] = 0  # no constant offset
     noise = np.fft.irfft(spectrum * shape, n=size)[:num_samples]
     power = np.sqrt(np.mean(np.square(noise))) if num_samples else 1.0
     return (noise / max(power, 1e-12)).astype(np.float32)
@@ -201,20 +214,20 @@ class FeatureDistortion:
     """What is done to a batch of features; one row per utterance.
 
     Attributes:
-        tilt: (B,) slope in natural-log power from the first to the last feature.
+        response: (B, K) weights of K cosines over the feature axis, in natural-log power.
         warp: (B,) stretch of the feature axis.
         time_masks: (B, M, 2) first frame and last + 1.
         freq_masks: (B, M, 2) first feature and last + 1.
     """
 
-    tilt: Tensor
+    response: Tensor
     warp: Tensor
     time_masks: Tensor
     freq_masks: Tensor
 
     def to(self, device: torch.device) -> "FeatureDistortion":
         """Return the same on another device."""
-        parts = (self.tilt, self.warp, self.time_masks, self.freq_masks)
+        parts = (self.response, self.warp, self.time_masks, self.freq_masks)
         return FeatureDistortion(*(part.to(device, non_blocking=True) for part in parts))
 
 
@@ -243,7 +256,7 @@ def batch_distortions(
     ]
     decibels_to_nats = math.log(10) / 10
     return FeatureDistortion(
-        tilt=torch.tensor([d.tilt_db * decibels_to_nats for d in distortions], dtype=torch.float32),
+        response=torch.tensor([d.response_db for d in distortions]) * decibels_to_nats,
         warp=torch.tensor([d.warp for d in distortions], dtype=torch.float32),
         time_masks=torch.tensor(time_masks, dtype=torch.int64).reshape(len(distortions), -1, 2),
         freq_masks=torch.tensor(freq_masks, dtype=torch.int64).reshape(len(distortions), -1, 2),
@@ -258,11 +271,13 @@ def _span(at: float, width: float, total: int, widest: float) -> tuple[int, int]
 
 
 def distort_spectrum(features: Tensor, distortion: FeatureDistortion) -> Tensor:
-    """Tilt and warp (B, T, F) log features, before normalisation."""
+    """Colour and warp (B, T, F) log features, before normalisation."""
     num_features = features.shape[-1]
     axis = torch.linspace(0, 1, num_features, device=features.device)
-    if bool((distortion.tilt != 0).any()):
-        features = features + (distortion.tilt[:, None] * (axis - 0.5))[:, None]
+    if bool((distortion.response != 0).any()):
+        orders = torch.arange(1, distortion.response.shape[1] + 1, device=features.device)
+        cosines = torch.cos(math.pi * orders[:, None] * axis)  # (K, F)
+        features = features + (distortion.response @ cosines)[:, None]
     if bool((distortion.warp != 1).any()):
         source = (axis * (num_features - 1) * distortion.warp[:, None]).clamp_max(num_features - 1)
         below = source.floor().long().clamp_max(num_features - 2)

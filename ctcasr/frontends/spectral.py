@@ -12,6 +12,7 @@ Sources: Davis and Mermelstein 1980 (MFCC); Furui 1986 (deltas); torchaudio for 
 and the cosine basis, librosa as independent reference in tests/test_spectral.py.
 """
 
+import warnings
 from enum import StrEnum
 from typing import Self
 
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 
 from ctcasr.settings import Section
 
+_QUIETEST = 1e-4  # nothing quieter is brought up: it would be the converter's noise
 _BLOCK_FRAMES = 30_000  # five minutes at a 10 ms hop: about 60 MB of spectra at a time
 
 
@@ -71,8 +73,12 @@ class FrontendConfig(Section):
     deltas: int = Field(2, ge=0, le=2)
     """How many orders of time derivatives `mfcc` appends."""
 
+    level: bool = False
+    """Bring each utterance to the same loudness (root mean square 1) before its features."""
+
     floor: float = Field(1e-8, gt=0)
-    """Power below which the logarithm is cut off; full scale is 1."""
+    """Power below which the logarithm is cut off; full scale (or, with `level`, the utterance's
+    mean power) is 1."""
 
     normalise: Normalisation = Normalisation.UTTERANCE
     """Zero mean and unit variance per coefficient: per `utterance`, by `training` statistics, or
@@ -80,11 +86,26 @@ class FrontendConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.high_hz is not None and self.high_hz > self.sample_rate / 2:
-            raise ValueError(f"high_hz {self.high_hz:g} is above half of sample_rate")
+        for key, samples in (("window_ms", self.window), ("hop_ms", self.hop)):
+            if samples < 1:
+                raise ValueError(f"{key} {getattr(self, key):g} is less than one sample")
+        if self.top_hz > self.sample_rate / 2:
+            raise ValueError(f"high_hz {self.top_hz:g} is above half of sample_rate")
+        if self.low_hz >= self.top_hz:
+            raise ValueError(f"low_hz {self.low_hz:g} is not below {self.top_hz:g}, the upper edge")
         if self.num_ceps > self.num_mels:
             raise ValueError(f"num_ceps {self.num_ceps} is more than num_mels {self.num_mels}")
+        if self.kind is not FrontendKind.SPECTROGRAM and not mel_filters(self).any(0).all():
+            raise ValueError(
+                f"num_mels {self.num_mels} are more than a window of {self.window} samples can "
+                f"tell apart, so some would always be silent; lower it or raise window_ms"
+            )
         return self
+
+    @property
+    def top_hz(self) -> float:
+        """Upper edge of the highest mel filter."""
+        return self.sample_rate / 2 if self.high_hz is None else self.high_hz
 
     @property
     def window(self) -> int:
@@ -135,14 +156,7 @@ class SpectralFrontend(nn.Module):
         self.config = config
         self.register_buffer("window", torch.hann_window(config.window), persistent=False)
         if config.kind is not FrontendKind.SPECTROGRAM:
-            filters = taf.melscale_fbanks(
-                n_freqs=config.fft_size // 2 + 1,
-                f_min=config.low_hz,
-                f_max=config.high_hz or config.sample_rate / 2,
-                n_mels=config.num_mels,
-                sample_rate=config.sample_rate,
-            )
-            self.register_buffer("mel_filters", filters, persistent=False)
+            self.register_buffer("mel_filters", mel_filters(config), persistent=False)
         if config.kind is FrontendKind.MFCC:
             cosines = taf.create_dct(config.num_ceps, config.num_mels, norm="ortho")
             self.register_buffer("cosines", cosines, persistent=False)
@@ -150,11 +164,12 @@ class SpectralFrontend(nn.Module):
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Compute features; see the class for shapes."""
         config = self.config
+        if config.level:
+            waveforms = waveforms / loudness(waveforms, lengths)[:, None]
         num_frames = config.num_frames(waveforms.shape[1])
         frame_lengths = torch.where(lengths > 0, 1 + (lengths - 1) // config.hop, 0)
         half = config.fft_size // 2
-        tail = half + max(0, (num_frames - 1) * config.hop - waveforms.shape[1])
-        padded = nn.functional.pad(waveforms, (half, tail))
+        padded = nn.functional.pad(waveforms, (half, half))
         blocks = [
             self._block(padded, first, min(num_frames, first + _BLOCK_FRAMES))
             for first in range(0, num_frames, _BLOCK_FRAMES)
@@ -187,6 +202,26 @@ class SpectralFrontend(nn.Module):
             return power.clamp_min(config.floor).log()
         log_mel = (power @ self.mel_filters).clamp_min(config.floor).log()
         return log_mel if config.kind is FrontendKind.LOG_MEL else log_mel @ self.cosines
+
+
+def loudness(waveforms: Tensor, lengths: Tensor) -> Tensor:
+    """Return (B,) root mean squares of (B, N) waveforms over their lengths, at least -80 dB."""
+    power = waveforms.square().sum(1) / lengths.clamp_min(1)
+    return power.sqrt().clamp_min(_QUIETEST)
+
+
+def mel_filters(config: FrontendConfig) -> Tensor:
+    """Return (fft_size / 2 + 1, num_mels) triangular filters on the HTK mel scale."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of empty filters, which FrontendConfig refuses
+        filters: Tensor = taf.melscale_fbanks(
+            n_freqs=config.fft_size // 2 + 1,
+            f_min=config.low_hz,
+            f_max=config.top_hz,
+            n_mels=config.num_mels,
+            sample_rate=config.sample_rate,
+        )
+    return filters
 
 
 def append_deltas(features: Tensor, lengths: Tensor, *, orders: int, reach: int = 2) -> Tensor:
