@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from ctcasr.alphabet import Direction, Unit
 from ctcasr.errors import ConfigError
 from ctcasr.frontends.augmentation import AugmentConfig
-from ctcasr.frontends.spectral import FrontendConfig
+from ctcasr.frontends.spectral import FrontendConfig, FrontendKind
 from ctcasr.models.encoder import EncoderConfig
 from ctcasr.settings import Section
 from ctcasr.text_rules import DEFAULT_RULES, TEXT_RULES
@@ -150,6 +150,16 @@ class RunConfig(Section):
     decode: DecodeConfig = DecodeConfig()
     score: ScoreConfig = ScoreConfig()
 
+    @model_validator(mode="after")
+    def _warp_spectra_only(self) -> Self:
+        bent = self.augment.response_db > 0 or self.augment.warp != (1, 1)
+        if bent and self.frontend.kind is FrontendKind.MFCC:
+            raise ValueError(
+                "augment.warp and augment.response_db act on spectra; with frontend.kind mfcc "
+                "leave them at [1, 1] and 0"
+            )
+        return self
+
     def to_yaml(self) -> str:
         """Return the whole configuration, defaults included, as YAML."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
@@ -191,7 +201,7 @@ def parse_config(
         ConfigError: an unknown key, or a value that cannot be.
     """
     _check_keys(values, RunConfig, name)
-    merged = json.loads(json.dumps(values))
+    merged = json.loads(json.dumps(values, default=str))  # a YAML date is text to us
     for override in overrides:
         _apply_override(merged, override)
     _check_keys(merged, RunConfig, "--set")
@@ -202,7 +212,8 @@ def parse_config(
         key = ".".join(str(part) for part in first["loc"])
         found = f", found {first['input']!r}" if not isinstance(first["input"], dict) else ""
         message = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{name}: {key}: {message}{found}") from error
+        where = f"{name}: {key}" if key else name
+        raise ConfigError(f"{where}: {message}{found}") from error
 
 
 def packaged_configs() -> list[str]:

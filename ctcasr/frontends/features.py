@@ -3,7 +3,11 @@
 from torch import Tensor, nn
 
 from ctcasr.frontends.augmentation import FeatureDistortion, distort_spectrum, mask_features
-from ctcasr.frontends.feature_stats import FeatureStats, normalise_per_utterance
+from ctcasr.frontends.feature_stats import (
+    FeatureStats,
+    normalise_per_utterance,
+    valid_frames,
+)
 from ctcasr.frontends.spectral import FrontendConfig, Normalisation, SpectralFrontend
 
 
@@ -29,7 +33,7 @@ class FeatureExtractor(nn.Module):
         """Extract features; see the class for shapes."""
         features, lengths = self.spectral(waveforms, lengths)
         if distortion is not None:
-            features = distort_spectrum(features, distortion)
+            features = distort_spectrum(features, distortion) * valid_frames(features, lengths)
         if self.stats is not None:
             features = self.stats.normalise(features, lengths)
         elif self.config.normalise is Normalisation.UTTERANCE:

@@ -61,6 +61,8 @@ class Encoder(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Encode; see the class for shapes."""
+        if features.shape[1] == 0:  # an empty recording alone; torch's layers refuse it
+            return features.new_zeros(len(features), 0, self.output_size), lengths
         hidden, lengths = self.subsampling(features, lengths)
         valid = padding_mask(lengths, hidden.shape[1])[..., None]
         for layer in self.layers:

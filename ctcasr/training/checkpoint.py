@@ -67,7 +67,7 @@ def save_checkpoint(
 
 def list_checkpoints(run: Path) -> list[Path]:
     """Return the checkpoint folders of a run, oldest first, whole or not."""
-    return sorted((run / "checkpoints").glob("step-*"))
+    return sorted((run / "checkpoints").glob("step-" + 8 * "[0-9]"))
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
@@ -80,9 +80,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
         found = hashlib.sha256((folder / _TENSORS).read_bytes()).hexdigest()
     except (OSError, ValueError) as error:
-        raise RunFolderError(
-            f"{folder}: checkpoint cut short ({error}); it is passed over"
-        ) from error
+        raise RunFolderError(f"{folder}: checkpoint cut short ({error})") from error
     if found != facts.get("sha256"):
         raise RunFolderError(f"{folder}: {_TENSORS} does not match its recorded SHA-256")
     return Checkpoint(folder, facts)
@@ -95,7 +93,7 @@ def latest_checkpoint(run: Path) -> tuple[Checkpoint | None, list[str]]:
         try:
             return load_checkpoint(folder), broken
         except RunFolderError as error:
-            broken.append(str(error))
+            broken.append(f"{error}; it is passed over")
     return None, broken
 
 

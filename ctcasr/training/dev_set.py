@@ -1,5 +1,6 @@
 """The dev set as training sees it: loss, and error rates by best path, after every epoch."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ class DevScores:
     """What the dev set says; None where there is none.
 
     Attributes:
-        dev_loss: nats per label.
+        dev_loss: nats per label; None also where it is not finite.
         dev_cer, dev_wer: fractions.
         blank_share: frames whose most probable symbol is blank.
     """
@@ -62,7 +63,7 @@ class DevSet:
             losses = ctc_loss(
                 log_probs, frames, labels.to(device), label_lengths.to(device), blank=alphabet.blank
             )
-            loss += float(losses[losses.isfinite()].sum())
+            loss += float(losses.sum())
             num_labels += int(label_lengths.sum())
             for item, rows, length in zip(
                 items, log_probs.cpu().numpy(), frames.tolist(), strict=True
@@ -74,7 +75,7 @@ class DevSet:
                 num_blank += int((rows[:length].argmax(-1) == alphabet.blank).sum())
                 num_frames += length
         return DevScores(
-            dev_loss=loss / max(1, num_labels),
+            dev_loss=loss / max(1, num_labels) if math.isfinite(loss) else None,
             dev_cer=chars.rate,
             dev_wer=words.rate,
             blank_share=num_blank / num_frames if num_frames else None,

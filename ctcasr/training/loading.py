@@ -53,8 +53,8 @@ class _Plan:
 
     @property
     def seconds(self) -> float:
-        recorded = sum(part.seconds for part in self.parts)
-        return recorded / self.distortion.speed + sum(self.pauses_ms) / 1000
+        joined = sum(part.seconds for part in self.parts) + sum(self.pauses_ms) / 1000
+        return joined / self.distortion.speed + self.distortion.shift_ms / 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +205,9 @@ class EpochBatches:
     Attributes:
         padding: share of the frames that is padding.
         num_batches: batches in the whole epoch.
+        position: batches of the epoch that are taken, those without a readable recording too.
         waited: seconds the training thread has waited for data.
-        unreadable: recordings that failed; their batch went on without them.
+        unreadable: recordings that failed so far; their batch went on without them.
     """
 
     def __init__(
@@ -219,17 +220,17 @@ class EpochBatches:
         workers: int,
     ) -> None:
         self._data = data
-        self._batches = batches
-        self._first_batch = first_batch
+        self._todo = batches[first_batch:]
         self._workers = workers
         self.padding = padding
         self.num_batches = len(batches)
+        self.position = first_batch
         self.waited = 0.0
         self.unreadable: list[Unreadable] = []
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches in order, reading ahead."""
-        todo = iter(self._batches[self._first_batch :])
+        todo = iter(self._todo)
         if self._workers == 0:
             for plans in todo:
                 yield from self._timed([_attempt(self._data, plan) for plan in plans], plans)
@@ -262,6 +263,7 @@ class EpochBatches:
                 kept.append((plan, result))
         batch = self._data.collate([p for p, _ in kept], [w for _, w in kept]) if kept else None
         self.waited += time.perf_counter() - started
+        self.position += 1
         if batch is not None:
             yield batch
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from ctcasr.alphabet import Alphabet
 from ctcasr.batching import Batch
-from ctcasr.errors import TrainingError
+from ctcasr.errors import RunFolderError, TrainingError
 from ctcasr.frontends.features import FeatureExtractor
 from ctcasr.models.ctc import ctc_loss
 from ctcasr.models.network import Network
@@ -37,7 +37,14 @@ from ctcasr.training.dev_set import DevScores, DevSet
 from ctcasr.training.interruption import Interrupted, StopRequest
 from ctcasr.training.loading import EpochBatches, TrainingData
 from ctcasr.training.metrics import EpochReport, MetricsLog, StepReport, TrainingObserver
-from ctcasr.training.optim import OptimConfig, clip_gradients, learning_rate, make_optimizer
+from ctcasr.training.optim import (
+    OptimConfig,
+    clip_gradients,
+    learning_rate,
+    load_moments,
+    make_optimizer,
+    moments,
+)
 
 
 class Precision(StrEnum):
@@ -94,6 +101,7 @@ class Progress:
     steps_in_epoch: int = 0
     skipped: int = 0
     audio_seconds: float = 0.0
+    learning_rate: float = 0.0  # of the last step
     history: list[tuple[int, int, float | None]] = field(default_factory=list)  # epoch, step, CER
 
     def start_epoch(self) -> None:
@@ -157,7 +165,7 @@ class Trainer:
         facts["history"] = [tuple(entry) for entry in facts["history"]]
         self.progress = Progress(**facts)
         self.network.load_state_dict(checkpoint.tensors("model."))
-        _load_moments(self.optimizer, self.network, checkpoint.tensors("optimizer."))
+        load_moments(self.optimizer, self.network, checkpoint.tensors("optimizer."))
         self.metrics.cut_back(last_epoch=self.progress.epoch)
 
     def fit(self, stop: StopRequest) -> dict[str, Tensor]:
@@ -181,18 +189,17 @@ class Trainer:
         seconds_done = progress.audio_seconds
         batches = self.data.epoch(progress.epoch, first_batch=progress.batch)
         self.network.train()
-        rate = 0.0
         for batch in batches:
-            rate = self._step(batch, batches.num_batches)
+            self._step(batch, batches.num_batches)
+            progress.batch = batches.position
+            self._note_unreadable(batches)
             elapsed = time.perf_counter() - started
             audio_rate = (progress.audio_seconds - seconds_done) / elapsed
-            self.observer.on_step(self._step_report(batches, rate, audio_rate, elapsed))
+            self.observer.on_step(self._step_report(batches, audio_rate, elapsed))
             if stop.signal_number is not None:
                 self._save()
                 raise Interrupted(stop.signal_number)
-        for unreadable in batches.unreadable:
-            self.observer.on_warning(f"epoch {progress.epoch + 1}: {unreadable.reason}")
-        progress.skipped += len(batches.unreadable)
+        self._note_unreadable(batches)
         trained = time.perf_counter() - started
         scores = self.score_dev()
         report = EpochReport(
@@ -201,7 +208,7 @@ class Trainer:
             step=progress.step,
             loss=progress.loss_sum / max(1, progress.label_count),
             grad_norm=progress.norm_sum / max(1, progress.steps_in_epoch),
-            learning_rate=rate,
+            learning_rate=progress.learning_rate,
             **asdict(scores),
             audio_rate=(progress.audio_seconds - seconds_done) / trained,
             padding=batches.padding,
@@ -213,17 +220,17 @@ class Trainer:
         progress.epoch += 1
         progress.history.append((progress.epoch, progress.step, scores.dev_cer))
         progress.start_epoch()
+        self.metrics.append(report)  # before the checkpoint: a resumed run cuts it back, if need be
         self._save()
-        self.metrics.append(report)
         self.observer.on_epoch(report)
 
-    def _step(self, batch: Batch, num_batches: int) -> float:
-        """Take one optimizer step; return its learning rate."""
+    def _step(self, batch: Batch, num_batches: int) -> None:
+        """Take one optimizer step."""
         progress = self.progress
         done = (progress.epoch + progress.batch / num_batches) / self.training.epochs
-        rate = learning_rate(self.optim, step=progress.step, progress=done)
+        progress.learning_rate = learning_rate(self.optim, step=progress.step, progress=done)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = progress.learning_rate
         _seed_dropout(self.seed, progress.step)
         try:
             losses = self._losses(batch)
@@ -236,7 +243,6 @@ class Trainer:
             if is_out_of_memory(error):
                 raise _batch_too_large(batch) from error
             raise
-        progress.batch += 1
         progress.step += 1
         progress.audio_seconds += float(batch.lengths.sum()) / self.features.config.sample_rate
         if math.isfinite(float(loss.detach())) and math.isfinite(norm):
@@ -248,7 +254,6 @@ class Trainer:
             progress.steps_in_epoch += 1
         else:
             self._note_bad_step(batch, losses.detach())
-        return rate
 
     def _losses(self, batch: Batch) -> Tensor:
         distortion = batch.distortion.to(self.device) if batch.distortion else None
@@ -270,6 +275,13 @@ class Trainer:
             self.device.type, dtype=torch.bfloat16, enabled=self._autocast_enabled
         )
 
+    def _note_unreadable(self, batches: EpochBatches) -> None:
+        """Name what could not be read since the last step."""
+        for unreadable in batches.unreadable:
+            self.observer.on_warning(f"epoch {self.progress.epoch + 1}: {unreadable.reason}")
+        self.progress.skipped += len(batches.unreadable)
+        batches.unreadable.clear()
+
     def _note_bad_step(self, batch: Batch, losses: Tensor) -> None:
         """Leave the weights alone; name the utterances; stop when patience is at its end."""
         progress = self.progress
@@ -286,8 +298,8 @@ class Trainer:
         self.observer.on_warning(message)
         if progress.bad_steps > self.training.max_bad_steps:
             raise TrainingError(
-                f"{message}; training stops after {self.training.max_bad_steps} such steps: look "
-                f"at these utterances, or lower optim.peak_lr"
+                f"{message}; training.max_bad_steps allows {self.training.max_bad_steps}: look at "
+                f"these utterances, or lower optim.peak_lr"
             )
 
     def score_dev(self) -> DevScores:
@@ -298,9 +310,7 @@ class Trainer:
         with torch.inference_mode():
             return self.dev.score(self.network, self.features, self.alphabet, self.device)
 
-    def _step_report(
-        self, batches: EpochBatches, rate: float, audio_rate: float, elapsed: float
-    ) -> StepReport:
+    def _step_report(self, batches: EpochBatches, audio_rate: float, elapsed: float) -> StepReport:
         progress, epochs = self.progress, self.training.epochs
         done_here = progress.batch / batches.num_batches
         epochs_left = epochs - progress.epoch - done_here
@@ -311,7 +321,7 @@ class Trainer:
             batches=batches.num_batches,
             step=progress.step,
             loss=progress.loss_sum / max(1, progress.label_count),
-            learning_rate=rate,
+            learning_rate=progress.learning_rate,
             audio_rate=audio_rate,
             padding=batches.padding,
             waiting=batches.waited / elapsed,
@@ -320,7 +330,7 @@ class Trainer:
 
     def _save(self) -> None:
         tensors = {f"model.{name}": t for name, t in self.network.state_dict().items()}
-        for name, tensor in _moments(self.optimizer, self.network).items():
+        for name, tensor in moments(self.optimizer, self.network).items():
             tensors[f"optimizer.{name}"] = tensor
         facts = {"progress": asdict(self.progress)}
         save_checkpoint(self.run, step=self.progress.step, tensors=tensors, facts=facts)
@@ -338,6 +348,12 @@ class Trainer:
     def _checkpoints_to_average(self) -> list[Checkpoint]:
         folders = {int(f.name.removeprefix("step-")): f for f in list_checkpoints(self.run)}
         steps = [step for _, step, _ in self._epochs_to_average()]
+        missing = [step for step in steps if step not in folders]
+        if missing:
+            raise RunFolderError(
+                f"{self.run}: the checkpoint of step {missing[0]}, to be averaged, is gone; put it "
+                f"back or lower training.average"
+            )
         return [load_checkpoint(folders[step]) for step in steps]
 
 
@@ -362,11 +378,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _batch_too_large(batch: Batch) -> TrainingError:
-    seconds = batch.lengths.max()
     return TrainingError(
-        f"out of memory in a batch of {len(batch.ids)} utterances of up to {int(seconds)} samples "
-        f"({batch.ids[0]}, ...); lower data.batch_frames, or leave long ones out by "
-        f"data.max_frames, and go on with --resume"
+        f"out of memory in a batch of {len(batch.ids)} utterances of up to "
+        f"{int(batch.lengths.max())} samples ({batch.ids[0]}, ...); lower data.batch_frames, or "
+        f"leave long ones out by data.max_frames, and go on with --resume"
     )
 
 
@@ -380,25 +395,3 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - for libraries that still draw from it
     torch.manual_seed(seed)
-
-
-def _moments(optimizer: torch.optim.Optimizer, network: nn.Module) -> dict[str, Tensor]:
-    """Return AdamW's state as flat names: exp_avg.<parameter>, ..."""
-    flat: dict[str, Tensor] = {}
-    for name, parameter in network.named_parameters():
-        for key, value in optimizer.state.get(parameter, {}).items():
-            flat[f"{key}.{name}"] = value
-    return flat
-
-
-def _load_moments(
-    optimizer: torch.optim.Optimizer, network: nn.Module, flat: dict[str, Tensor]
-) -> None:
-    for name, parameter in network.named_parameters():
-        suffix = f".{name}"
-        state = {
-            key.removesuffix(suffix): tensor for key, tensor in flat.items() if key.endswith(suffix)
-        }
-        for key, tensor in state.items():
-            # AdamW keeps its step count on the CPU and its moments beside the weights.
-            optimizer.state[parameter][key] = tensor if key == "step" else tensor.to(parameter)

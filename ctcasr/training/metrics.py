@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from ctcasr.errors import OutputError
 from ctcasr.files import write_text
 
 
@@ -103,12 +104,22 @@ class MetricsLog:
 
 
 def append_json_line(path: Path, record: Mapping[str, Any]) -> None:
-    """Add one JSON line to a log and push it to the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8", newline="\n") as file:
-        file.write(json.dumps(record, ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    """Add one JSON line to a log and push it to the disk.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror or error}); free some space or name "
+            f"another place"
+        ) from error
 
 
 def _epoch_of(line: str) -> int:

@@ -8,12 +8,13 @@ Pascanu et al. 2013 (clipping by norm).
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from typing import Annotated
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from ctcasr.settings import Section
 
@@ -24,6 +25,9 @@ class Decay(StrEnum):
     COSINE = "cosine"
     LINEAR = "linear"
     CONSTANT = "constant"
+
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class OptimConfig(Section):
@@ -44,7 +48,7 @@ class OptimConfig(Section):
     weight_decay: float = Field(0.01, ge=0)
     """AdamW's decoupled decay; biases are left alone."""
 
-    betas: tuple[float, float] = (0.9, 0.98)
+    betas: tuple[Beta, Beta] = (0.9, 0.98)
     """AdamW's averaging of gradient and squared gradient."""
 
     max_grad_norm: float = Field(5.0, gt=0)
@@ -79,3 +83,24 @@ def make_optimizer(config: OptimConfig, model: nn.Module) -> torch.optim.AdamW:
 def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> float:
     """Scale gradients down to `max_norm` in place; return the L2 norm they had."""
     return float(nn.utils.clip_grad_norm_(list(parameters), max_norm))
+
+
+def moments(optimizer: torch.optim.AdamW, network: nn.Module) -> dict[str, Tensor]:
+    """Return AdamW's state under flat names: step.<parameter>, exp_avg.<parameter>, ..."""
+    return {
+        f"{key}.{name}": value
+        for name, parameter in network.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def load_moments(
+    optimizer: torch.optim.AdamW, network: nn.Module, flat: Mapping[str, Tensor]
+) -> None:
+    """Put back what `moments` returned."""
+    parameters = dict(network.named_parameters())
+    for flat_name, tensor in flat.items():
+        key, _, name = flat_name.partition(".")
+        parameter = parameters[name]
+        # AdamW keeps its step count on the CPU and its moments beside the weights.
+        optimizer.state[parameter][key] = tensor if key == "step" else tensor.to(parameter)
