@@ -56,6 +56,9 @@ class AugmentConfig(Section):
     noise_snr_db: Range = (5.0, 30.0)
     """Range of the signal-to-noise ratio of that noise, in dB."""
 
+    narrowband_probability: float = Field(0.0, ge=0, le=1)
+    """Share of the utterances that lose what lies above 4 kHz, as on a telephone line."""
+
     response_db: float = Field(0.0, ge=0)
     """Size of a random smooth frequency response, as of another microphone: its root mean square
     over the features, in dB."""
@@ -81,12 +84,16 @@ class AugmentConfig(Section):
     join_pause_ms: Range = (0.0, 300.0)
     """Range of the pause between joined utterances."""
 
+    join_seconds: float = Field(10.0, gt=0)
+    """Nothing is joined that would make an utterance longer than this."""
+
 
 NO_AUGMENTATION = AugmentConfig(
     speed=(1, 1), gain_db=(0, 0), shift_ms=0, time_masks=0, freq_masks=0
 )
 _LONGEST_MASK_SHARE = 0.2
 _RESPONSE_ORDERS = 4
+_TELEPHONE_RATE = 8_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +106,7 @@ class Distortion:
     snr_db: float | None
     noise_exponent: float
     noise_seed: int
+    narrowband: bool
     response_db: tuple[float, ...]
     warp: float
     time_masks: tuple[tuple[float, float], ...]
@@ -127,6 +135,7 @@ def draw_distortion(config: AugmentConfig, *, seed: int, epoch: int, item: str) 
         snr_db=float(uniform(*config.noise_snr_db)) if noisy else None,
         noise_exponent=float(uniform(0, 2)),
         noise_seed=int(generator.integers(2**32)),
+        narrowband=bool(uniform() < config.narrowband_probability),
         response_db=_draw_response(config.response_db, generator),
         warp=float(uniform(*config.warp)),
         time_masks=spans(config.time_masks),
@@ -153,6 +162,9 @@ def distort_waveform(
     if distortion.speed != 1 and len(samples):
         # Read as if recorded at `speed` times the rate: tempo and pitch rise together.
         samples = soxr.resample(samples, distortion.speed * sample_rate, sample_rate, quality="LQ")
+    if distortion.narrowband and sample_rate > _TELEPHONE_RATE and len(samples):
+        narrow = soxr.resample(samples, sample_rate, _TELEPHONE_RATE, quality="LQ")
+        samples = soxr.resample(narrow, _TELEPHONE_RATE, sample_rate, quality="LQ")
     if distortion.snr_db is not None and len(samples):
         noise = power_law_noise(len(samples), distortion.noise_exponent, seed=distortion.noise_seed)
         level = np.sqrt(np.mean(np.square(samples))) * 10 ** (-distortion.snr_db / 20)

@@ -151,19 +151,30 @@ class TrainingData:
 
     def _plan(self, item: Labelled, epoch: int) -> _Plan:
         """Draw what becomes of one utterance in one epoch."""
-        augment = self._augment
         name = item.utterance.id
-        parts = [item]
-        pauses: list[float] = []
+        parts, pauses = self._draw_companions(item, epoch)
+        distortion = draw_distortion(self._augment, seed=self._seed, epoch=epoch, item=name)
+        return _Plan(name, parts, pauses, distortion)
+
+    def _draw_companions(
+        self, item: Labelled, epoch: int
+    ) -> tuple[tuple[Labelled, ...], tuple[float, ...]]:
+        """Draw what follows an utterance, and the pauses in between, in ms."""
+        augment = self._augment
+        parts, pauses = [item], []
         if augment.join_items > 1:
-            generator = keyed_generator("join", self._seed, epoch, name)
+            generator = keyed_generator("join", self._seed, epoch, item.utterance.id)
             companions = self._companions[item.utterance.speaker]
-            count = int(generator.integers(1, augment.join_items + 1))
-            chosen = generator.integers(len(companions), size=count - 1)
-            parts += [companions[int(index)] for index in chosen]
-            pauses = [float(p) for p in generator.uniform(*augment.join_pause_ms, size=count - 1)]
-        distortion = draw_distortion(augment, seed=self._seed, epoch=epoch, item=name)
-        return _Plan(name, tuple(parts), tuple(pauses), distortion)
+            seconds = item.seconds
+            for _ in range(int(generator.integers(augment.join_items))):
+                other = companions[int(generator.integers(len(companions)))]
+                pause_ms = float(generator.uniform(*augment.join_pause_ms))
+                seconds += other.seconds + pause_ms / 1000
+                if seconds > augment.join_seconds:
+                    break
+                parts.append(other)
+                pauses.append(pause_ms)
+        return tuple(parts), tuple(pauses)
 
     def load_example(self, plan: _Plan) -> NDArray[np.float32]:
         """Read, join and distort one example.
