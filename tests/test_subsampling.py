@@ -1,0 +1,70 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ctcasr.models.encoder import EncoderConfig
+from ctcasr.models.subsampling import FrameStacking, StridedConvolution, SubsamplingKind
+
+
+def make(kind: SubsamplingKind, stride: int):
+    torch.manual_seed(0)
+    if kind is SubsamplingKind.STACK:
+        return FrameStacking(3, stride)
+    return StridedConvolution(3, stride, 8)
+
+
+kinds = pytest.mark.parametrize("kind", SubsamplingKind)
+
+
+def padded(lengths):
+    torch.manual_seed(1)
+    features = torch.randn(len(lengths), max(lengths), 3)
+    for row, length in zip(features, lengths, strict=True):
+        row[length:] = 0
+    return features, torch.tensor(lengths)
+
+
+@kinds
+@given(stride=st.integers(1, 8), lengths=st.lists(st.integers(0, 25), min_size=1).filter(any))
+def test_frame_counts_are_those_the_config_promises(kind, stride, lengths):
+    features, sizes = padded(lengths)
+
+    output, output_lengths = make(kind, stride)(features, sizes)
+
+    config = EncoderConfig(subsampling=kind, stride=stride)
+    assert output_lengths.tolist() == [config.num_frames(n) for n in lengths]
+    assert output.shape[1] == config.num_frames(max(lengths))
+
+
+@kinds
+@pytest.mark.parametrize("stride", [1, 2, 3, 4])
+def test_output_does_not_depend_on_batch_neighbours(kind, stride):
+    module = make(kind, stride)
+    features, sizes = padded([20, 7, 1, 13])
+    together, lengths = module(features, sizes)
+
+    for row, size, length, source in zip(together, sizes, lengths, features, strict=True):
+        alone, _ = module(source[None, :size], size[None])
+        torch.testing.assert_close(row[:length], alone[0], rtol=0, atol=1e-6)
+        assert not row[length:].any()
+
+
+def test_stacked_frames_are_the_frames_side_by_side():
+    features = torch.arange(1.0, 15.0).reshape(1, 7, 2)
+
+    output, lengths = FrameStacking(2, 3)(features, torch.tensor([7]))
+
+    assert lengths.tolist() == [3]
+    assert output[0].tolist() == [[1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12], [13, 14, 0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3, 5, 8])
+def test_every_frame_reaches_the_output_of_the_convolution(stride):
+    features = torch.randn(1, 17, 3, requires_grad=True)
+
+    output, _ = make(SubsamplingKind.CONV, stride)(features, torch.tensor([17]))
+    output.sum().backward()
+
+    assert features.grad is not None
+    assert (features.grad.abs().sum(-1) > 0).all()
