@@ -6,6 +6,7 @@ Source: Graves et al. 2006, "Connectionist Temporal Classification", sections 3 
 """
 
 import itertools
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -126,3 +127,27 @@ def edit_distance(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
                 table[i - 1, j - 1] + (wanted != given),
             )
     return int(table[-1, -1])
+
+
+def prefix_beam_by_dictionary(
+    log_probs: NDArray[np.float64], *, beam: int, blank: int = 0
+) -> list[tuple[tuple[int, ...], float]]:
+    """Prefix beam search as it is told in words: grow every prefix by every symbol, keep the best.
+
+    Masses by prefix are (in blank, in its last label). Hannun et al. 2014, algorithm 1.
+    """
+    active: dict[tuple[int, ...], NDArray[np.float64]] = {(): np.array([1.0, 0.0])}
+    for probs in np.exp(log_probs):
+        grown: defaultdict[tuple[int, ...], NDArray[np.float64]] = defaultdict(lambda: np.zeros(2))
+        for prefix, (in_blank, in_label) in active.items():
+            for symbol, prob in enumerate(probs):
+                if symbol == blank:
+                    grown[prefix] += ((in_blank + in_label) * prob, 0.0)
+                elif prefix and symbol == prefix[-1]:
+                    grown[prefix] += (0.0, in_label * prob)
+                    grown[*prefix, symbol] += (0.0, in_blank * prob)
+                else:
+                    grown[*prefix, symbol] += (0.0, (in_blank + in_label) * prob)
+        best = sorted(grown.items(), key=lambda entry: -entry[1].sum())
+        active = dict(best[:beam])
+    return [(prefix, float(np.log(mass.sum()))) for prefix, mass in active.items()]

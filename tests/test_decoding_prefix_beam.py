@@ -5,7 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ctcasr.decoding import PrefixBeamDecoder, best_path, forced_align
-from tests.oracles import log_probs_by_enumeration, random_log_probs
+from tests.oracles import (
+    log_probs_by_enumeration,
+    prefix_beam_by_dictionary,
+    random_log_probs,
+)
 
 matrices = st.builds(
     random_log_probs,
@@ -35,6 +39,20 @@ def test_a_wide_beam_is_the_sum_over_all_paths(num_frames, num_symbols, seed, bl
     assert found.keys() == expected.keys()
     for labels, log_prob in expected.items():
         assert found[labels] == pytest.approx(log_prob, abs=1e-10)
+
+
+@pytest.mark.parametrize("beam", [1, 2, 3, 8])
+@pytest.mark.parametrize("seed", range(8))
+def test_a_narrow_beam_keeps_what_growing_every_prefix_would_keep(seed, beam):
+    log_probs = random_log_probs(num_frames=25, num_symbols=5, seed=seed)
+    expected = prefix_beam_by_dictionary(log_probs, beam=beam)
+
+    found = PrefixBeamDecoder("_abcd", beam=beam, threshold=0)(log_probs)
+
+    assert [hypothesis.labels for hypothesis in found] == [labels for labels, _ in expected]
+    assert [hypothesis.log_prob for hypothesis in found] == pytest.approx(
+        [log_prob for _, log_prob in expected], abs=1e-10
+    )
 
 
 def test_probabilities_of_zero_are_left_out():
