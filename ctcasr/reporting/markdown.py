@@ -1,0 +1,200 @@
+"""Scores as Markdown that also reads well as plain text.
+
+Pure functions from results to text: equal results give equal bytes. They take what results.json
+holds, as `Results` or as the file's parsed content, so that a report can be written again later.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.cells import cell_len
+
+from ctcasr.reporting.tables import pad, render_table
+from ctcasr.scoring import Results, align_tokens
+
+ResultsLike = Results | Mapping[str, Any]
+
+_WORST = 10  # utterances shown
+_LINE = 96  # terminal columns of aligned text
+_NOTHING = "***"  # stands where a word is missing, as sclite users expect
+
+
+def render_error_table(results_by_name: Mapping[str, ResultsLike]) -> str:
+    """Return one table row per test set, and a second where normalised text scores differently.
+
+    Rates are in per cent, with their 95 % interval in brackets. A set with items that could not be
+    decoded is marked [PARTIAL], and a line under the table says how many.
+    """
+    rows: list[list[str]] = []
+    notes = ""
+    for name, given in results_by_name.items():
+        results = _as_json(given)
+        mark = "[PARTIAL] " if results["partial"] else ""
+        rows.append(_score_row(mark + name, results["raw"]))
+        if results["normalised"] != results["raw"]:
+            rows.append(_score_row(f"{mark}{name}, normalised", results["normalised"]))
+            notes += f"\n{_one_line(name)}, normalised: {', '.join(results['rules'])}.\n"
+        if results["partial"]:
+            notes += f"\n{_partial_line(_one_line(name), results['items'])}"
+    header = ["set", "words", "sub", "del", "ins", "WER %", "CER %", "sentences wrong"]
+    return render_table(header, rows, numeric=[False, *[True] * 7]) + notes
+
+
+def render_report(results: ResultsLike, *, name: str) -> str:
+    """Return the report on one test set: rates, failures, worst utterances, origin.
+
+    Args:
+        results: what results.json holds; only `Results` know the items that have no reference text.
+        name: of the test set.
+    """
+    record = _as_json(results)
+    unlabelled = results.unlabelled if isinstance(results, Results) else ()
+    parts = [
+        _headline(record, name),
+        render_error_table({name: record}),
+        _explanation(record),
+        *_failures(record["items"]["failed"]),
+        *_left_out(unlabelled),
+        *_worst_utterances(record["utterances"]),
+        *_origin(record),
+    ]
+    return "\n".join(parts)
+
+
+def _as_json(results: ResultsLike) -> Mapping[str, Any]:
+    return results.to_json() if isinstance(results, Results) else results
+
+
+def _score_row(name: str, score: Mapping[str, Any]) -> list[str]:
+    word, sentence = score["word"], score["sentence"]
+    return [
+        name,
+        f"{word['n']:,}",
+        f"{word['sub']:,}",
+        f"{word['del']:,}",
+        f"{word['ins']:,}",
+        _rate(word),
+        _rate(score["char"]),
+        f"{sentence['wrong']:,} of {sentence['n']:,}",
+    ]
+
+
+def _rate(record: Mapping[str, Any]) -> str:
+    """Return a rate in per cent with its interval; "n/a" where nothing was said."""
+    if record["rate"] is None:
+        return "n/a"
+    if record["ci95"] is None:
+        return f"{100 * record['rate']:.2f}"
+    low, high = record["ci95"]
+    return f"{100 * record['rate']:.2f} [{100 * low:.2f}, {100 * high:.2f}]"
+
+
+def _headline(record: Mapping[str, Any], name: str) -> str:
+    mark = "[PARTIAL] " if record["partial"] else ""
+    raw = record["raw"]
+    return f"# {mark}{_one_line(name)}: WER {_percent(raw['word'])}, CER {_percent(raw['char'])}\n"
+
+
+def _percent(record: Mapping[str, Any]) -> str:
+    return "n/a" if record["rate"] is None else f"{100 * record['rate']:.2f} %"
+
+
+def _partial_line(name: str, items: Mapping[str, Any]) -> str:
+    return (
+        f"[PARTIAL] {name}: {len(items['failed'])} of {items['total']} items could not be decoded "
+        f"and count as empty output.\n"
+    )
+
+
+def _explanation(record: Mapping[str, Any]) -> str:
+    by = record["raw"]["word"]["resampled_by"]
+    intervals = (
+        "No interval: it takes two speakers or utterances at least."
+        if by is None
+        else f"In brackets: 95 % bootstrap interval, drawing whole {by}s."
+    )
+    return f"{intervals} CER counts spaces.\n"
+
+
+def _failures(failed: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    if failed:
+        yield "## Items that could not be decoded\n"
+        yield render_table(["item", "reason"], [[item["id"], item["reason"]] for item in failed])
+
+
+def _left_out(unlabelled: Sequence[str]) -> Iterator[str]:
+    if unlabelled:
+        yield f"## Left out: {len(unlabelled):,} without reference text\n"
+        yield render_table(["item"], [[item] for item in unlabelled])
+
+
+def _worst_utterances(utterances: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the utterances with the most wrong words, and how they align word by word."""
+    wrong = [item for item in utterances if _errors(item["word"])]
+    worst = sorted(wrong, key=lambda item: (-_errors(item["word"]), item["word"]["n"], item["id"]))
+    worst = worst[:_WORST]
+    if not worst:
+        return
+    yield "## Worst utterances\n"
+    rows = [
+        [item["id"], str(_errors(item["word"])), str(item["word"]["n"]), _percent(item["word"])]
+        for item in worst
+    ]
+    yield render_table(
+        ["utterance", "wrong", "words", "WER"], rows, numeric=[False, True, True, True]
+    )
+    aligned = (f"{_one_line(item['id'])}\n{_aligned(item['ref'], item['hyp'])}" for item in worst)
+    yield "```text\n" + "\n".join(aligned) + "```\n"
+
+
+def _errors(record: Mapping[str, Any]) -> int:
+    return int(record["sub"] + record["del"] + record["ins"])
+
+
+def _aligned(reference: str, hypothesis: str) -> str:
+    """Return reference, hypothesis and marks (S, D, I) under one another, broken to fit a line."""
+    blocks: list[list[str]] = [["  ref", "  hyp", "     "]]
+    for said, recognised in align_tokens(reference.split(), hypothesis.split()):
+        column = [said or _NOTHING, recognised or _NOTHING, _mark(said, recognised)]
+        width = max(map(cell_len, column))
+        if cell_len(blocks[-1][0]) + 1 + width > _LINE:
+            blocks.append(["  ref", "  hyp", "     "])
+        blocks[-1] = [
+            f"{line} {pad(cell, width)}" for line, cell in zip(blocks[-1], column, strict=True)
+        ]
+    return "".join(f"{line.rstrip()}\n" for block in blocks for line in block)
+
+
+def _mark(said: str | None, recognised: str | None) -> str:
+    if said is None:
+        return "I"
+    if recognised is None:
+        return "D"
+    return "" if said == recognised else "S"
+
+
+def _origin(record: Mapping[str, Any]) -> Iterator[str]:
+    """Yield how the results were made, as far as it is known."""
+    model = record["model"] or {}
+    facts = {
+        "command": record["command"],
+        "commit": record["commit"],
+        "model": " ".join(str(value) for value in model.values() if value),
+        "decoder": _pairs(record["decoder"] or {}),
+        "versions": _pairs(record["versions"] or {}),
+        "reference sha256": record["reference_sha256"],
+        "text rules": ", ".join(record["rules"]),
+        "real-time factor": None if record["rtf"] is None else f"{record['rtf']:.3f}",
+    }
+    rows = [[fact, value] for fact, value in facts.items() if value]
+    if rows:
+        yield "## How it was made\n"
+        yield render_table(["what", "value"], rows)
+
+
+def _pairs(record: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in record.items())
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

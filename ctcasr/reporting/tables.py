@@ -1,0 +1,40 @@
+"""Markdown tables whose columns also line up where nothing renders Markdown."""
+
+from collections.abc import Sequence
+
+from rich.cells import cell_len
+
+
+def render_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, numeric: Sequence[bool] | None = None
+) -> str:
+    """Return a Markdown table, padded to equal width; wide characters count as two columns.
+
+    Args:
+        header: a title for each column.
+        rows: as many cells each; `|` is escaped and line breaks become spaces.
+        numeric: which columns stand to the right; none where it is not given.
+    """
+    right = numeric or [False] * len(header)
+    cells = [[_escape(cell) for cell in row] for row in [header, *rows]]
+    widths = [max(3, *map(cell_len, column)) for column in zip(*cells, strict=True)]
+    rules = [
+        "-" * (width - 1) + ":" if at_right else "-" * width
+        for width, at_right in zip(widths, right, strict=True)
+    ]
+    lines = [
+        [pad(cell, width, right=r) for cell, width, r in zip(row, widths, right, strict=True)]
+        for row in cells
+    ]
+    lines.insert(1, rules)
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def pad(text: str, width: int, *, right: bool = False) -> str:
+    """Return `text` with spaces up to `width` terminal columns, before it where `right`."""
+    spaces = " " * (width - cell_len(text))
+    return spaces + text if right else text + spaces
+
+
+def _escape(text: str) -> str:
+    return " ".join(text.split()).replace("|", r"\|")
