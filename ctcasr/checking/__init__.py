@@ -1,0 +1,18 @@
+"""What is wrong with a data set before training; its fatal part runs inside `train`."""
+
+from ctcasr.checking.findings import CheckReport, Finding, Kind, Severity, Unusable
+from ctcasr.checking.render import render_report, write_report
+from ctcasr.checking.run import check_utterances
+from ctcasr.checking.usable import find_usable
+
+__all__ = [
+    "CheckReport",
+    "Finding",
+    "Kind",
+    "Severity",
+    "Unusable",
+    "check_utterances",
+    "find_usable",
+    "render_report",
+    "write_report",
+]

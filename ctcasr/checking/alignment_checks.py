@@ -1,0 +1,47 @@
+"""Texts that cannot be aligned: CTC gives each frame one symbol, so a text needs enough frames.
+
+Adjacent equal labels need a blank between them, or they would collapse into one. An utterance
+with fewer frames has probability zero and an infinite loss; torch's `zero_infinity` would hide it.
+
+Source: Graves et al. 2006, "Connectionist Temporal Classification", section 3.1.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+
+from ctcasr.checking.findings import Kind, Unusable
+from ctcasr.errors import InfeasibleAlignmentError
+from ctcasr.manifest.utterance import Utterance
+
+
+def required_frames(labels: Sequence[int]) -> int:
+    """Return the fewest frames that can hold `labels`: one each, and one blank per repeat."""
+    return len(labels) + _count_repeats(labels)
+
+
+def infeasible_alignment(
+    utterance: Utterance,
+    labels: Sequence[int],
+    *,
+    num_samples: int,
+    num_frames: Callable[[int], int],
+) -> Unusable | None:
+    """Return why `labels` cannot be aligned, or None where they can.
+
+    Args:
+        utterance: which item.
+        labels: its label ids.
+        num_samples: N, its length at the model's sample rate.
+        num_frames: N -> T', the frames that the encoder gives.
+    """
+    frames = num_frames(num_samples)
+    if frames >= max(1, required_frames(labels)):
+        return None
+    error = InfeasibleAlignmentError(
+        utterance.id, frames=frames, labels=len(labels), repeats=_count_repeats(labels)
+    )
+    return Unusable(utterance.id, Kind.TOO_FEW_FRAMES, str(error))
+
+
+def _count_repeats(labels: Sequence[int]) -> int:
+    return sum(a == b for a, b in itertools.pairwise(labels))

@@ -1,0 +1,259 @@
+"""What a check can find: its kinds, how grave each is, what to do about it, and the report.
+
+A finding is fatal where training would leave the item out or a score would mean nothing; a
+warning where a person should look; a note where something is worth knowing and nothing needs
+doing. Gravity and remedy belong to the kind, so that every finding of a kind says the same.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Severity(StrEnum):
+    """How grave a finding is."""
+
+    FATAL = "fatal"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+class Kind(StrEnum):
+    """What was found, in the order in which reports list it."""
+
+    MISSING = "missing"
+    UNREADABLE = "unreadable"
+    CHANNEL = "channel"
+    OUTSIDE_ALPHABET = "outside alphabet"
+    TOO_FEW_FRAMES = "too few frames"
+    SHARED_RECORDING = "recording on both sides"
+    UNLABELLED = "unlabelled"
+    STRAY_CHARACTERS = "stray characters"
+    SPACING = "spacing"
+    MIXED_NORMALISATION = "mixed normalisation"
+    MIXED_SCRIPTS = "mixed scripts"
+    RARE_UNITS = "rare characters"
+    SILENT = "silent"
+    CLIPPED = "clipped"
+    DC_OFFSET = "DC offset"
+    DURATION = "duration"
+    SPEECH_RATE = "speech rate"
+    DUPLICATE = "duplicate"
+    RATE_MIX = "sample rates"
+    SHARED_ID = "id on both sides"
+    SHARED_SPEAKER = "speaker on both sides"
+    SHARED_TEXT = "text on both sides"
+    EMPTY_TEXT = "empty text"
+    REPAIRED = "mended by text rules"
+    CHANNEL_MIX = "channel counts"
+    RESAMPLED = "resampled"
+    SAMPLED = "sampled"
+
+    @property
+    def severity(self) -> Severity:
+        """How grave a finding of this kind is."""
+        return _FACTS[self][0]
+
+    @property
+    def next_step(self) -> str:
+        """What to do about it."""
+        return _FACTS[self][1]
+
+
+_FACTS: dict[Kind, tuple[Severity, str]] = {
+    Kind.MISSING: (Severity.FATAL, "correct `audio`, or take the lines out"),
+    Kind.UNREADABLE: (
+        Severity.FATAL,
+        "copy or convert the recordings again, or take the lines out",
+    ),
+    Kind.CHANNEL: (Severity.FATAL, 'write "channel": n (from 0) into the manifest lines'),
+    Kind.OUTSIDE_ALPHABET: (
+        Severity.FATAL,
+        "correct the text, add a text rule, or add such text to the training set",
+    ),
+    Kind.TOO_FEW_FRAMES: (
+        Severity.FATAL,
+        "see whether text and recording belong together; else lower encoder.stride",
+    ),
+    Kind.SHARED_RECORDING: (Severity.FATAL, "keep each recording in one set, or scores flatter"),
+    Kind.UNLABELLED: (Severity.WARNING, "fill `text`; training leaves these lines out"),
+    Kind.STRAY_CHARACTERS: (
+        Severity.WARNING,
+        "remove them from the text; else the model learns to write them",
+    ),
+    Kind.SPACING: (Severity.WARNING, "add the text rule `whitespace`"),
+    Kind.MIXED_NORMALISATION: (Severity.WARNING, "add the text rule `nfc`"),
+    Kind.MIXED_SCRIPTS: (Severity.WARNING, "retype the words: letters only look alike"),
+    Kind.RARE_UNITS: (
+        Severity.WARNING,
+        "see whether they are typing errors; few examples teach little",
+    ),
+    Kind.SILENT: (Severity.WARNING, "listen; take them out, or set their text to an empty string"),
+    Kind.CLIPPED: (Severity.WARNING, "listen; record at a lower level"),
+    Kind.DC_OFFSET: (Severity.WARNING, "look at the sound card or filter below 20 Hz"),
+    Kind.DURATION: (Severity.WARNING, "drop `duration` to use the whole file, or correct it"),
+    Kind.SPEECH_RATE: (Severity.WARNING, "listen: text and recording may not belong together"),
+    Kind.DUPLICATE: (Severity.WARNING, "keep one of each"),
+    Kind.RATE_MIX: (
+        Severity.WARNING,
+        "see that no rate goes with one set or text: what a low rate cut off stays lost",
+    ),
+    Kind.SHARED_ID: (Severity.WARNING, "rename one of each, or scores cannot be told apart"),
+    Kind.SHARED_SPEAKER: (
+        Severity.WARNING,
+        "split by speaker, or say that the scores are for voices heard in training",
+    ),
+    Kind.SHARED_TEXT: (
+        Severity.WARNING,
+        "right where few sentences are all there is; else split so that test sentences are new",
+    ),
+    Kind.EMPTY_TEXT: (Severity.NOTE, "learned as silence; where something is said, fill `text`"),
+    Kind.REPAIRED: (Severity.NOTE, "nothing to do while those text rules stay"),
+    Kind.CHANNEL_MIX: (Severity.NOTE, "nothing to do: one channel of each is used"),
+    Kind.RESAMPLED: (Severity.NOTE, "nothing to do; or set frontend.sample_rate to theirs"),
+    Kind.SAMPLED: (Severity.NOTE, "leave out --sample to read them all"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was found.
+
+    Attributes:
+        kind: what; it decides severity and next step.
+        sets: names of the sets concerned; a leak concerns two.
+        items: ids of the utterances concerned.
+        message: one line: the item, what was found, what is needed.
+    """
+
+    kind: Kind
+    sets: tuple[str, ...]
+    items: tuple[str, ...]
+    message: str
+
+    @property
+    def severity(self) -> Severity:
+        """How grave it is."""
+        return self.kind.severity
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """An utterance that cannot be learned from or judged on, and why.
+
+    Attributes:
+        id: of the utterance.
+        kind: short reason, to count by.
+        message: one line: the item, what was found, what is needed, the next step.
+    """
+
+    id: str
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetSummary:
+    """What one set holds.
+
+    Attributes:
+        name: of the set.
+        items: utterances.
+        read: utterances whose recording was read.
+        seconds: of speech in those that were read.
+        speakers: different speakers named.
+        rates: sample rates in Hz, ascending, of those that were read.
+    """
+
+    name: str
+    items: int
+    read: int
+    seconds: float
+    speakers: int
+    rates: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """All findings, the gravest first, and what was checked."""
+
+    findings: tuple[Finding, ...]
+    sets: tuple[SetSummary, ...]
+
+    @property
+    def items(self) -> int:
+        """Utterances in all sets."""
+        return sum(summary.items for summary in self.sets)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of audio that were read."""
+        return sum(summary.seconds for summary in self.sets)
+
+    @property
+    def fatal(self) -> tuple[Finding, ...]:
+        """What training would leave out, or what makes scores meaningless."""
+        return self._of(Severity.FATAL)
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """What a person should look at."""
+        return self._of(Severity.WARNING)
+
+    @property
+    def notes(self) -> tuple[Finding, ...]:
+        """What is worth knowing."""
+        return self._of(Severity.NOTE)
+
+    def by_kind(self) -> dict[Kind, tuple[Finding, ...]]:
+        """Return the findings grouped by kind, the gravest kinds first."""
+        kinds = dict.fromkeys(finding.kind for finding in self.findings)
+        return {kind: tuple(f for f in self.findings if f.kind is kind) for kind in kinds}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what check.json holds."""
+        return {
+            "schema": 1,
+            "items": self.items,
+            "seconds": round(self.seconds, 3),
+            "sets": [
+                {
+                    "name": s.name,
+                    "items": s.items,
+                    "read": s.read,
+                    "seconds": round(s.seconds, 3),
+                    "speakers": s.speakers,
+                    "sample_rates": list(s.rates),
+                }
+                for s in self.sets
+            ],
+            "findings": [
+                {
+                    "kind": f.kind.value,
+                    "severity": f.severity.value,
+                    "sets": list(f.sets),
+                    "items": list(f.items),
+                    "message": f.message,
+                    "next_step": f.kind.next_step,
+                }
+                for f in self.findings
+            ],
+        }
+
+    def _of(self, severity: Severity) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self.findings if finding.severity is severity)
+
+
+def gravest_first(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Return findings in the order of severity, then kind; else as they came."""
+    severities, kinds = list(Severity), list(Kind)
+    return tuple(
+        sorted(findings, key=lambda f: (severities.index(f.severity), kinds.index(f.kind)))
+    )
+
+
+def some(names: Sequence[str], *, limit: int = 3) -> str:
+    """Return the first few names, quoted, and how many more there are."""
+    shown = ", ".join(repr(name) for name in names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit:,} more"
