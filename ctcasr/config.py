@@ -4,6 +4,7 @@ YAML gives values only, never objects. An unknown key stops the run and names th
 one; a value out of range names the key, the value and what is needed.
 """
 
+import copy
 import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +12,8 @@ from contextlib import suppress
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
-from typing import Any, Self
+from types import NoneType, UnionType
+from typing import Annotated, Any, Self, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
@@ -201,12 +203,13 @@ def parse_config(
         ConfigError: an unknown key, or a value that cannot be.
     """
     _check_keys(values, RunConfig, name)
-    merged = json.loads(json.dumps(values, default=str))  # a YAML date is text to us
+    merged = copy.deepcopy(dict(values))
     for override in overrides:
         _apply_override(merged, override)
     _check_keys(merged, RunConfig, "--set")
     try:
-        return RunConfig.model_validate(merged)
+        # Through JSON, because a YAML date is text to us.
+        return RunConfig.model_validate(json.loads(json.dumps(merged, default=str)))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -232,9 +235,23 @@ def describe_keys(
             yield from describe_keys(inner, f"{prefix}{name}.")
             continue
         default = json.dumps(section().model_dump(mode="json")[name], ensure_ascii=False)
-        kind = getattr(inner, "__name__", None) if not hasattr(inner, "__args__") else str(inner)
         meaning = " ".join((field.description or "").split())
-        yield f"{prefix}{name}", str(kind or inner), default, meaning
+        yield f"{prefix}{name}", _describe_type(inner), default, meaning
+
+
+def _describe_type(kind: Any) -> str:
+    """Return a type as a writer of YAML sees it: choices, lists in brackets."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _describe_type(parts[0])
+    inner = [_describe_type(part) for part in parts if part is not Ellipsis]
+    if origin is UnionType:
+        return " | ".join(inner)
+    if origin is tuple:
+        return f"[{', '.join(inner)}{', ...' if Ellipsis in parts else ''}]"
+    if issubclass(kind, StrEnum):
+        return " | ".join(kind)
+    return "null" if kind is NoneType else str(kind.__name__)
 
 
 def _read_source(source: str | Path) -> tuple[str, str]:
