@@ -1,7 +1,7 @@
 """Recognizer: a trained model that turns recordings into transcripts.
 
-    recognizer = ctcasr.load("exp/an4")            # a model file, a run folder, a built-in model
-    print(recognizer.transcribe("seven.wav").text)
+recognizer = ctcasr.load("exp/an4")            # a model file, a run folder, a built-in model
+print(recognizer.transcribe("seven.wav").text)
 """
 
 import difflib
@@ -217,9 +217,7 @@ class Recognizer:
             log_probs = log_probs[:0]
         if decode.beam == 0:
             return [best_path(log_probs, self.alphabet)]
-        decoder = PrefixBeamDecoder(
-            self.alphabet, beam=decode.beam, threshold=decode.threshold
-        )
+        decoder = PrefixBeamDecoder(self.alphabet, beam=decode.beam, threshold=decode.threshold)
         return decoder(log_probs)
 
 

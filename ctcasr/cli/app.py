@@ -9,6 +9,7 @@
 Nothing heavy is imported here or in the command modules: each command imports what it needs.
 """
 
+import contextlib
 import errno
 import io
 import os
@@ -24,6 +25,7 @@ from ctcasr.cli.demo import demo_command
 from ctcasr.cli.evaluate import evaluate_command
 from ctcasr.cli.info import info_command
 from ctcasr.cli.manifest import manifest_command
+from ctcasr.cli.progress import announce
 from ctcasr.cli.score import score_command
 from ctcasr.cli.train import train_command
 from ctcasr.cli.transcribe import transcribe_command
@@ -65,10 +67,8 @@ def run() -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status that the header lists."""
     _write_utf8()
-    try:
+    with contextlib.suppress(ValueError):  # not the main thread: whoever runs us has the signals
         signal.signal(signal.SIGTERM, _terminate)
-    except ValueError:
-        pass  # not the main thread: whoever runs us deals with signals
     try:
         status = app(list(argv) if argv is not None else None, "ctcasr", standalone_mode=False)
         return int(status or 0)
@@ -97,12 +97,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _mistake(message: str) -> int:
-    print(f"ctcasr: error: {message}", file=sys.stderr)
+    announce(f"ctcasr: error: {message}")
     return 2
 
 
 def _interrupted(number: signal.Signals) -> int:
-    print(f"ctcasr: interrupted ({number.name}); what was written is whole", file=sys.stderr)
+    announce(f"ctcasr: interrupted ({number.name}); what was written is whole")
     return INTERRUPTED + number
 
 

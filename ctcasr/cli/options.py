@@ -22,19 +22,31 @@ set_option = click.option(
     help="Set any configuration key, as in --set optim.peak_lr=3e-4. May be repeated.",
 )
 device_option = click.option(
-    "--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]",
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="auto|cpu|cuda[:N]",
     help="Where to compute; auto takes a GPU where there is one.",
 )
 batch_size_option = click.option(
-    "--batch-size", type=click.IntRange(min=1), metavar="N",
+    "--batch-size",
+    type=click.IntRange(min=1),
+    metavar="N",
     help="Most recordings computed together; fewer need less memory.",
 )
 workers_option = click.option(
-    "--workers", type=click.IntRange(min=0), default=2, show_default=True, metavar="N",
+    "--workers",
+    type=click.IntRange(min=0),
+    default=2,
+    show_default=True,
+    metavar="N",
     help="Threads that read recordings ahead.",
 )
 model_option = click.option(
-    "-m", "--model", required=True, metavar="MODEL",
+    "-m",
+    "--model",
+    required=True,
+    metavar="MODEL",
     help="A model file, a run folder, or the name of a built-in model.",
 )
 
@@ -42,11 +54,15 @@ model_option = click.option(
 def decoding_options(command: _Command) -> _Command:
     """Add --beam and --nbest."""
     command = click.option(
-        "--nbest", type=click.IntRange(min=1), metavar="N",
+        "--nbest",
+        type=click.IntRange(min=1),
+        metavar="N",
         help="Give the N best texts (jsonl); needs a beam of at least N.",
     )(command)
     return click.option(
-        "--beam", type=click.IntRange(min=0), metavar="K",
+        "--beam",
+        type=click.IntRange(min=0),
+        metavar="K",
         help="Prefix beam search that keeps K prefixes; 0 is best path.",
     )(command)
 

@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import click
+
 if TYPE_CHECKING:
     from ctcasr.training.metrics import EpochReport, StepReport
 
 
 def announce(message: str) -> None:
     """Print one line on standard error."""
-    print(message, file=sys.stderr, flush=True)
+    click.echo(message, err=True)
 
 
 def describe_speed(audio_seconds: float, seconds: float) -> str:
@@ -26,20 +28,29 @@ def describe_speed(audio_seconds: float, seconds: float) -> str:
 
 
 @contextmanager
-def counting(what: str, *, total: int) -> Iterator[Callable[[int], None]]:
-    """Show how many of `total` items are done; yields a function to be told."""
-    if not sys.stderr.isatty() or total < 2:
-        yield lambda done: None
+def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how many items are done; yields a function to be told (done, total)."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda done: progress.update(task, completed=done)
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 class TrainingDisplay:

@@ -18,14 +18,17 @@ from ctcasr.cli.progress import TrainingDisplay, announce
 @click.argument("config", metavar="CONFIG")
 @click.option("-o", "--output", "run", type=PATH, required=True, metavar="RUN", help="Run folder.")
 @click.option(
-    "--resume", is_flag=True,
+    "--resume",
+    is_flag=True,
     help="Go on from the newest checkpoint in RUN; starts afresh where there is none.",
 )
 @set_option
 @device_option
 @batch_size_option
 @click.option(
-    "--workers", type=click.IntRange(min=0), metavar="N",
+    "--workers",
+    type=click.IntRange(min=0),
+    metavar="N",
     help="Threads that read recordings ahead; sets data.workers.",
 )
 def train_command(
@@ -37,7 +40,7 @@ def train_command(
     batch_size: int | None,
     workers: int | None,
 ) -> int:
-    """Train a recognizer.
+    r"""Train a recognizer.
 
     CONFIG is a YAML file or the name of a packaged configuration; data.train and data.dev name
     the manifests.
@@ -65,7 +68,9 @@ def train_command(
                 command=["ctcasr", *sys.argv[1:]],
             )
     except Interrupted as interruption:
-        announce(f"{interruption}; state saved, go on with: ctcasr train {config} -o {run} --resume")
+        announce(
+            f"{interruption}; state saved, go on with: ctcasr train {config} -o {run} --resume"
+        )
         return 128 + interruption.signal_number
     announce(f"model: {model}")
     announce(f"use it: ctcasr transcribe -m {run} RECORDING.wav")

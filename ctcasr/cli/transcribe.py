@@ -24,11 +24,19 @@ ITEMS_FAILED = 3
 @model_option
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option(
-    "-f", "--format", "formats", default="txt", show_default=True, metavar="FORMAT[,...]",
+    "-f",
+    "--format",
+    "formats",
+    default="txt",
+    show_default=True,
+    metavar="FORMAT[,...]",
     help="txt, tsv (id and text) or jsonl (words, times, scores); several with commas.",
 )
 @click.option(
-    "-o", "--output", type=PATH, metavar="FILE|DIR",
+    "-o",
+    "--output",
+    type=PATH,
+    metavar="FILE|DIR",
     help="Write there instead of standard output; a folder gets one file per input.",
 )
 @click.option("--skip-existing", is_flag=True, help="Leave out inputs whose output stands already.")
@@ -52,7 +60,7 @@ def transcribe_command(
     batch_size: int | None,
     workers: int,
 ) -> int:
-    """Turn recordings into text.
+    r"""Turn recordings into text.
 
     INPUT is an audio file, a folder, a glob, a manifest (.jsonl), or - for the bytes of one
     recording on standard input.
@@ -73,12 +81,10 @@ def transcribe_command(
     items = find_inputs(inputs)
     plan = _plan(items, output, chosen, skip_existing=skip_existing, overwrite=overwrite)
     recognizer = load(model, device=device)
-    decode = decode_config(
-        recognizer.config.decode, beam=beam, nbest=nbest, overrides=overrides
-    )
+    decode = decode_config(recognizer.config.decode, beam=beam, nbest=nbest, overrides=overrides)
     tally = Tally()
     todo = list(plan.todo) if plan else items
-    with counting("transcribing", total=len(todo)) as advance:
+    with counting("transcribing") as advance:
         results = transcribe_inputs(
             recognizer, todo, decode=decode, batch_size=batch_size, workers=workers, tally=tally
         )
@@ -88,13 +94,13 @@ def transcribe_command(
             for _, transcript in results:
                 click.echo(RENDERERS[chosen[0]](transcript))
                 _tell_failure(transcript.error)
-                advance(tally.items)
+                advance(tally.items, len(todo))
         else:
             with TranscriptFiles(plan) as files:
                 for item, transcript in results:
                     files.write(item, transcript)
                     _tell_failure(transcript.error)
-                    advance(tally.items)
+                    advance(tally.items, len(todo))
     _summarise(tally, skipped=len(items) - len(todo), rate=recognizer.sample_rate)
     return ITEMS_FAILED if tally.failed else 0
 
@@ -139,7 +145,6 @@ def _summarise(tally, *, skipped: int, rate: int) -> None:  # type: ignore[no-un
         announce(f"{skipped} inputs left out: their output stands already")
     failed = f", {tally.failed} failed" if tally.failed else ""
     announce(
-        f"{tally.items} recordings{failed}, "
-        f"{describe_speed(tally.audio_seconds, tally.seconds)}"
+        f"{tally.items} recordings{failed}, {describe_speed(tally.audio_seconds, tally.seconds)}"
     )
     sys.stderr.flush()

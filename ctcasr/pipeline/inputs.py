@@ -78,7 +78,7 @@ def _folder(folder: Path) -> Iterator[Input]:
 
 
 def _glob(pattern: str) -> Iterator[Input]:
-    matches = sorted(glob.glob(pattern, recursive=True))
+    matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - a pattern may be absolute
     if not matches:
         raise ManifestError(f"{pattern}: matches no file; check the pattern and the folder")
     for match in matches:

@@ -67,7 +67,7 @@ def plan_outputs(
             raise OutputError(
                 f"{output}: one file cannot hold {len(formats)} formats; give a folder: -o DIR"
             )
-        _require_free([output], existing)
+        require_free([output], existing)
         skip = existing is Existing.SKIP and output.exists()
         return OutputPlan(tuple(formats), output, {}, () if skip else tuple(inputs))
     paths = {
@@ -75,7 +75,7 @@ def plan_outputs(
         for item in inputs
     }
     _require_distinct(inputs, paths)
-    _require_free([path for group in paths.values() for path in group], existing)
+    require_free([path for group in paths.values() for path in group], existing)
     todo = tuple(
         item
         for item in inputs
@@ -142,7 +142,12 @@ def _require_distinct(inputs: Sequence[Input], paths: Mapping[int, tuple[Path, .
             taken[path] = item
 
 
-def _require_free(paths: Sequence[Path], existing: Existing) -> None:
+def require_free(paths: Sequence[Path], existing: Existing) -> None:
+    """Refuse outputs that stand already, unless they may be skipped or replaced.
+
+    Raises:
+        OutputError: names the first one.
+    """
     if existing is not Existing.REFUSE:
         return
     taken = [path for path in paths if path.exists()]

@@ -1,7 +1,6 @@
 """Train: from two manifests and a configuration to a model file in a run folder."""
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from torch import Tensor
 from ctcasr.alphabet import Alphabet, Unit, alphabet_of_labels, build_alphabet
 from ctcasr.checking import Unusable, find_usable
 from ctcasr.config import OnBad, RunConfig
-from ctcasr.errors import ConfigError, CtcasrError, ManifestError, RunFolderError, TrainingError
+from ctcasr.errors import ConfigError, ManifestError
 from ctcasr.files import write_text
 from ctcasr.frontends.augmentation import NO_AUGMENTATION
 from ctcasr.frontends.feature_stats import FeatureStats, measure_feature_stats
@@ -145,9 +144,7 @@ def make_alphabet(config: RunConfig, texts: Sequence[str]) -> Alphabet:
     text = config.text
     if text.alphabet is not None and text.unit is not Unit.SUBWORD:
         return alphabet_of_labels(text.alphabet, unit=text.unit, direction=text.direction)
-    return build_alphabet(
-        texts, unit=text.unit, direction=text.direction, subwords=text.subwords
-    )
+    return build_alphabet(texts, unit=text.unit, direction=text.direction, subwords=text.subwords)
 
 
 def _read_manifests(config: RunConfig) -> dict[str, tuple[str, list[Utterance]]]:
@@ -213,9 +210,7 @@ def _make_trainer(
     seed_everything(config.seed)
     alphabet, frontend = sets.alphabet, config.frontend
     data = _training_data(config, sets)
-    network = Network(
-        config.encoder, num_features=frontend.num_features, num_labels=len(alphabet)
-    )
+    network = Network(config.encoder, num_features=frontend.num_features, num_labels=len(alphabet))
     if config.training.init_from is not None:
         _warm_start(config, network, alphabet, observer)
     dev = None
@@ -241,7 +236,9 @@ def _make_trainer(
     )
 
 
-def _training_data(config: RunConfig, sets: TrainingSets, *, augmented: bool = True) -> TrainingData:
+def _training_data(
+    config: RunConfig, sets: TrainingSets, *, augmented: bool = True
+) -> TrainingData:
     alphabet = sets.alphabet
     space = alphabet.encode(" ") if " " in alphabet.labels else ()
     return TrainingData(

@@ -5,10 +5,11 @@ and transcripts leave in input order. An item that fails becomes a transcript wi
 stops no other.
 """
 
+import functools
 import itertools
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -59,6 +60,7 @@ def transcribe_inputs(
     decode: DecodeConfig | None = None,
     batch_size: int | None = None,
     workers: int = 2,
+    split_channels: bool = True,
     tally: Tally | None = None,
 ) -> Iterator[tuple[Input, Transcript]]:
     """Yield a transcript for each input, in order; two or more where channels differ.
@@ -69,11 +71,13 @@ def transcribe_inputs(
         decode: how to search; the model's own way where not given.
         batch_size: most recordings computed together.
         workers: reading threads.
+        split_channels: transcribe each of several channels that differ; else the item fails.
         tally: counted up while the transcripts are taken.
     """
     tally = tally if tally is not None else Tally()
     started = time.perf_counter()
-    for window in _windows(_read_ahead(recognizer, inputs, max(1, workers))):
+    read = functools.partial(load_input, recognizer, split_channels=split_channels)
+    for window in _windows(_read_ahead(read, inputs, max(1, workers))):
         loaded = [r for _, result in window if not isinstance(result, Failure) for r in result]
         done = iter(_transcribe_all(recognizer, loaded, decode, batch_size))
         for item, result in window:
@@ -92,8 +96,10 @@ def transcribe_inputs(
                 yield item, transcript
 
 
-def load_input(recognizer: Recognizer, item: Input) -> list[Recording]:
-    """Read one input; every channel of its own where channels differ and none is named.
+def load_input(
+    recognizer: Recognizer, item: Input, *, split_channels: bool = True
+) -> list[Recording]:
+    """Read one input; each channel by itself where channels differ, none is named, and it is asked.
 
     Raises:
         AudioError: it cannot be read.
@@ -105,7 +111,7 @@ def load_input(recognizer: Recognizer, item: Input) -> list[Recording]:
         stored, rate = read_audio(
             utterance.audio, offset=utterance.offset, duration=utterance.duration
         )
-    several = utterance.channel is None and differing_channels(stored) > 1
+    several = split_channels and utterance.channel is None and differing_channels(stored) > 1
     channels: Sequence[int | None] = range(len(stored)) if several else [utterance.channel]
     return [
         Recording(
@@ -128,11 +134,11 @@ _Read = list[Recording] | Failure
 
 
 def _read_ahead(
-    recognizer: Recognizer, inputs: Iterable[Input], workers: int
+    read: Callable[[Input], list[Recording]], inputs: Iterable[Input], workers: int
 ) -> Iterator[tuple[Input, _Read]]:
     def attempt(item: Input) -> _Read:
         try:
-            return load_input(recognizer, item)
+            return read(item)
         except AudioError as error:
             return Failure(type(error).__name__, str(error))
 
@@ -225,4 +231,3 @@ def _count(tally: Tally, transcript: Transcript) -> None:
     if transcript.error is not None:
         tally.failed += 1
     tally.audio_seconds += transcript.duration or 0.0
-

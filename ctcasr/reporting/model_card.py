@@ -12,7 +12,9 @@ def render_model_facts(
     frontend, encoder = config["frontend"], config["encoder"]
     scores = {key: value for key, value in training["scores"].items() if value is not None}
     measured = ", ".join(f"{key} {value:.2%}" for key, value in scores.items()) or "not recorded"
-    labels = [label for label in alphabet["labels"] if label != alphabet["labels"][alphabet["blank"]]]
+    labels = [
+        label for label in alphabet["labels"] if label != alphabet["labels"][alphabet["blank"]]
+    ]
     shown = " ".join(repr(label)[1:-1] if label != " " else "space" for label in labels[:60])
     more = f" ... ({len(labels)} in all)" if len(labels) > 60 else ""
     rows = {

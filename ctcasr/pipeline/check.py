@@ -1,0 +1,58 @@
+"""Check: the manifests of an experiment against the configuration that will learn from them."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ctcasr.alphabet import Unit, alphabet_of_labels
+from ctcasr.checking import CheckReport, check_utterances
+from ctcasr.config import RunConfig
+from ctcasr.errors import ManifestError
+from ctcasr.manifest import Utterance, read_manifest
+
+
+def check_manifests(
+    manifests: Sequence[Path],
+    config: RunConfig,
+    *,
+    sample: int | None = None,
+    workers: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> CheckReport:
+    """Return what is wrong with the manifests of one experiment.
+
+    Args:
+        manifests: each becomes a set by its name without suffix; leaks are looked for across them.
+        config: its text rules, unit, sample rate and stride decide what fits.
+        sample: read only so many recordings of each; None reads all.
+        workers: reading threads.
+        progress: called with (recordings read, recordings to read).
+
+    Raises:
+        ManifestError: a manifest cannot be read, or two have the same name.
+    """
+    sets: dict[str, list[Utterance]] = {}
+    for path in manifests:
+        name = path.name.removesuffix(".gz").removesuffix(".jsonl")
+        if name in sets:
+            raise ManifestError(
+                f"{path}: another manifest is called {name!r} too; give them different names, so "
+                f"that findings can be told apart"
+            )
+        sets[name] = read_manifest(path)
+    text = config.text
+    listed = text.alphabet if text.unit is not Unit.SUBWORD else None
+    alphabet = (
+        alphabet_of_labels(listed, unit=text.unit, direction=text.direction) if listed else None
+    )
+    return check_utterances(
+        sets,
+        rules=text.rules,
+        # Pieces are learned by `train`; until then characters are the best guess of their number.
+        unit=Unit.CHAR if text.unit is Unit.SUBWORD else text.unit,
+        alphabet=alphabet,
+        sample_rate=config.frontend.sample_rate,
+        num_frames=config.num_encoder_frames,
+        sample=sample,
+        workers=workers,
+        progress=progress,
+    )

@@ -1,0 +1,44 @@
+"""Write docs/configuration.md from the configuration classes.
+
+python docs/write_configuration.py
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ctcasr.config import describe_keys
+
+PAGE = Path(__file__).with_name("configuration.md")
+
+
+def render_reference(rows: Iterable[tuple[str, str, str, str]]) -> str:
+    """Return the page as Markdown: one table per section. Pure: equal classes give equal bytes."""
+    lines = [
+        "# Configuration reference",
+        "",
+        "Every key of a run's YAML file, from the classes that read it. Any of them can be set on",
+        "the command line too: `--set optim.peak_lr=3e-4`. An unknown key stops the run.",
+    ]
+    section = None
+    for key, kind, default, meaning in rows:
+        name = key.split(".", maxsplit=1)[0] if "." in key else "top level"
+        if name != section:
+            section = name
+            lines += [
+                "",
+                f"## {name}",
+                "",
+                "| key | type | default | meaning |",
+                "| --- | --- | --- | --- |",
+            ]
+        cells = (f"`{key}`", _cell(kind), f"`{default}`", _cell(meaning))
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render_reference(describe_keys()), encoding="utf-8", newline="\n")
