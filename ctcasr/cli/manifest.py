@@ -1,11 +1,16 @@
 """`ctcasr manifest`."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ctcasr.cli.options import PATH
 from ctcasr.cli.progress import announce
+
+if TYPE_CHECKING:
+    from ctcasr.manifest import Utterance
 
 _SHOWN = 5
 
@@ -98,10 +103,10 @@ def _parse_columns(text: str) -> dict[str, str]:
     return columns
 
 
-def _describe(items) -> str:  # type: ignore[no-untyped-def]
+def _describe(items: "Sequence[Utterance]") -> str:
     parts = [f"{len(items)} items"]
-    durations = [item.duration for item in items]
-    if items and None not in durations:
+    durations = [item.duration for item in items if item.duration is not None]
+    if items and len(durations) == len(items):
         parts.append(f"{sum(durations) / 60:.1f} min")
     speakers = {item.speaker for item in items} - {None}
     if speakers:

@@ -1,7 +1,8 @@
 """`ctcasr transcribe`."""
 
-import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +17,13 @@ from ctcasr.cli.options import (
     workers_option,
 )
 from ctcasr.cli.progress import announce, counting, describe_speed
+
+if TYPE_CHECKING:
+    from ctcasr.pipeline.inputs import Input
+    from ctcasr.pipeline.outputs import OutputPlan
+    from ctcasr.pipeline.transcribe import Tally
+    from ctcasr.reporting.transcripts import TranscriptFormat
+    from ctcasr.transcript import Failure
 
 ITEMS_FAILED = 3
 
@@ -105,7 +113,7 @@ def transcribe_command(
     return ITEMS_FAILED if tally.failed else 0
 
 
-def _parse_formats(text: str):  # type: ignore[no-untyped-def]
+def _parse_formats(text: str) -> "list[TranscriptFormat]":
     from ctcasr.reporting.transcripts import TranscriptFormat
 
     known = [form.value for form in TranscriptFormat]
@@ -117,7 +125,14 @@ def _parse_formats(text: str):  # type: ignore[no-untyped-def]
     return chosen
 
 
-def _plan(items, output, formats, *, skip_existing, overwrite):  # type: ignore[no-untyped-def]
+def _plan(
+    items: "Sequence[Input]",
+    output: Path | None,
+    formats: "Sequence[TranscriptFormat]",
+    *,
+    skip_existing: bool,
+    overwrite: bool,
+) -> "OutputPlan | None":
     from ctcasr.pipeline.outputs import Existing, plan_outputs
 
     if output is None:
@@ -131,12 +146,12 @@ def _plan(items, output, formats, *, skip_existing, overwrite):  # type: ignore[
     )
 
 
-def _tell_failure(error) -> None:  # type: ignore[no-untyped-def]
+def _tell_failure(error: "Failure | None") -> None:
     if error is not None:
         announce(f"failed: {error.message}")
 
 
-def _summarise(tally, *, skipped: int, rate: int) -> None:  # type: ignore[no-untyped-def]
+def _summarise(tally: "Tally", *, skipped: int, rate: int) -> None:
     others = {stored: count for stored, count in tally.rates.items() if stored != rate}
     if others:
         listed = ", ".join(f"{count} at {stored:,} Hz" for stored, count in sorted(others.items()))
@@ -147,4 +162,3 @@ def _summarise(tally, *, skipped: int, rate: int) -> None:  # type: ignore[no-un
     announce(
         f"{tally.items} recordings{failed}, {describe_speed(tally.audio_seconds, tally.seconds)}"
     )
-    sys.stderr.flush()
