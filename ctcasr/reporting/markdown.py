@@ -162,7 +162,7 @@ def _aligned(reference: str, hypothesis: str) -> str:
         blocks[-1] = [
             f"{line} {pad(cell, width)}" for line, cell in zip(blocks[-1], column, strict=True)
         ]
-    return "".join(f"{line.rstrip()}\n" for block in blocks for line in block)
+    return "".join(f"{line.rstrip()}\n" for block in blocks for line in block if line.strip())
 
 
 def _mark(said: str | None, recognised: str | None) -> str:

@@ -54,7 +54,7 @@ def bootstrap_interval(
     Returns:
         (low, high) as fractions; None with fewer than two groups, or where nothing was said.
     """
-    names, group_of = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)
+    names, group_of = np.unique(np.array(list(groups), dtype=np.str_), return_inverse=True)
     errors_by_group = np.bincount(group_of, weights=np.asarray(errors, dtype=np.float64))
     lengths_by_group = np.bincount(group_of, weights=np.asarray(lengths, dtype=np.float64))
     if len(names) < 2 or lengths_by_group.sum() == 0:
