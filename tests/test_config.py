@@ -205,7 +205,7 @@ def test_every_configuration_of_ours_loads():
     files = sorted(CONF.glob("*.yaml"))
 
     assert files
-    for source in [*files, *packaged_configs()]:
+    for source in (*map(str, files), *packaged_configs()):
         assert load_config(source)
 
 

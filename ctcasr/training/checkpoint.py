@@ -56,7 +56,6 @@ def save_checkpoint(
         OutputError: it cannot be written; the checkpoints before it are untouched.
     """
     folder = run / "checkpoints" / f"step-{step:08d}"
-    (folder / _FACTS).unlink(missing_ok=True)
     content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     with atomic_write(folder / _TENSORS) as file:
         file.write(content)
