@@ -1,0 +1,1 @@
+"""Recipe: CMU AN4, spelled names, addresses, dates and numbers."""

@@ -1,0 +1,1 @@
+"""Recipe: the built-in English model of digits, letters and commands."""

@@ -1,0 +1,1 @@
+"""Recipe: the Free Spoken Digit Dataset, single digits by six men."""

@@ -1,0 +1,173 @@
+"""FSDD: manifests of single digits, leave-one-speaker-out folds, and strings of digits.
+
+Three questions, three sets: the data set's own split (recordings 0 to 4 of each digit and speaker
+are the test), where every test speaker was heard in training; folds in which all recordings of one
+of the six speakers are the test; and strings of 1 to 7 test digits of one speaker, joined with
+pauses. Strings to learn from need no files: training joins them anew in every epoch
+(`augment.join_items`).
+
+Source: Z. Jackson and others, github.com/Jakobovski/free-spoken-digit-dataset.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from ctcasr.errors import ManifestError
+from ctcasr.frontends.augmentation import join_waveforms, keyed_generator
+from ctcasr.frontends.utterance_audio import load_utterance
+from ctcasr.manifest import Utterance, read_manifest
+from recipes.corpus import (
+    PACK_MANIFEST,
+    Source,
+    child_or_self,
+    is_pack,
+    with_duration,
+    write_sets,
+)
+
+SOURCE = Source(
+    name="FSDD",
+    address="https://github.com/Jakobovski/free-spoken-digit-dataset",
+    size="0.4 h of speech",
+    licence="CC BY-SA 4.0",
+)
+SAMPLE_RATE = 8_000
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+STRINGS_PER_SPEAKER = 50
+LONGEST_STRING = 7
+LONGEST_PAUSE_MS = 300.0
+
+_NAME = re.compile(r"(?P<digit>\d)_(?P<speaker>[a-z]+)_(?P<number>\d+)")
+_FIRST_TRAINING_NUMBER = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """All recordings but one speaker's, and that speaker's."""
+
+    train: Path
+    test: Path
+
+
+@dataclass(frozen=True, slots=True)
+class FsddManifests:
+    """What can be asked of FSDD.
+
+    Attributes:
+        train, test: the data set's own split, speakers shared.
+        folds: by the speaker left out.
+        strings: test digits of one speaker at a time, joined with pauses.
+    """
+
+    train: Path
+    test: Path
+    folds: Mapping[str, Fold]
+    strings: Path
+
+
+def prepare(corpus: Path, out: Path, *, seed: int = 1) -> FsddManifests:
+    """Write the manifests of FSDD, and the recordings of joined digits, below `out`.
+
+    Args:
+        corpus: the repository, or a pack of it.
+        out: where to.
+        seed: of the joined digits; the figures in RESULTS.md are those of seed 1.
+
+    Raises:
+        ManifestError: the folder is not FSDD.
+        AudioError: a recording is damaged.
+    """
+    utterances = read_fsdd(corpus)
+    test = [utterance for utterance in utterances if utterance.split == "test"]
+    sets = write_sets(
+        out,
+        {
+            "train": [utterance for utterance in utterances if utterance.split == "train"],
+            "test": test,
+            "strings": join_digits(test, out / "strings", seed=seed),
+        },
+    )
+    speakers = sorted({utterance.speaker or "" for utterance in utterances})
+    folds = {name: _write_fold(out / "folds" / name, utterances, name) for name in speakers}
+    return FsddManifests(**sets, folds=folds)
+
+
+def read_fsdd(corpus: Path) -> list[Utterance]:
+    """Return all digits, `split` being the data set's own train or test, sorted by id.
+
+    Raises:
+        ManifestError: the folder is not FSDD.
+        AudioError: a recording is damaged.
+    """
+    if is_pack(corpus):
+        paths = [packed.audio for packed in read_manifest(corpus / PACK_MANIFEST)]
+    else:
+        paths = list(child_or_self(corpus, "recordings").glob("*.wav"))
+    named = {path: match for path in paths if (match := _NAME.fullmatch(path.stem))}
+    if not named:
+        raise SOURCE.not_in(corpus, ["recordings/0_george_0.wav", PACK_MANIFEST])
+    utterances = (
+        Utterance(
+            id=path.stem,
+            audio=path,
+            text=DIGITS[int(match["digit"])],
+            speaker=match["speaker"],
+            split="test" if int(match["number"]) < _FIRST_TRAINING_NUMBER else "train",
+        )
+        for path, match in named.items()
+    )
+    return [with_duration(u) for u in sorted(utterances, key=lambda utterance: utterance.id)]
+
+
+def join_digits(utterances: Sequence[Utterance], folder: Path, *, seed: int) -> list[Utterance]:
+    """Write strings of digits of one speaker each as WAV files, and return them.
+
+    Every draw is keyed by (seed, speaker, number), so each string is the same wherever it is made.
+    """
+    by_speaker: dict[str, list[Utterance]] = {}
+    for utterance in sorted(utterances, key=lambda utterance: utterance.id):
+        by_speaker.setdefault(utterance.speaker or "", []).append(utterance)
+    folder.mkdir(parents=True, exist_ok=True)
+    return [
+        _join(digits, folder / f"{speaker}_{number:02}.wav", seed, number)
+        for speaker, digits in by_speaker.items()
+        for number in range(STRINGS_PER_SPEAKER)
+    ]
+
+
+def _join(digits: Sequence[Utterance], path: Path, seed: int, number: int) -> Utterance:
+    speaker = digits[0].speaker
+    generator = keyed_generator("fsdd strings", seed, speaker, number)
+    length = int(generator.integers(1, LONGEST_STRING + 1))
+    chosen = [digits[index] for index in generator.integers(len(digits), size=length)]
+    samples = join_waveforms(
+        [load_utterance(digit, sample_rate=SAMPLE_RATE) for digit in chosen],
+        generator.uniform(0, LONGEST_PAUSE_MS, size=length - 1).tolist(),
+        sample_rate=SAMPLE_RATE,
+        seed=int(generator.integers(2**32)),
+    )
+    soundfile.write(path, np.clip(samples, -1, 1), SAMPLE_RATE, subtype="PCM_16")
+    return with_duration(
+        Utterance(
+            id=f"strings/{path.stem}",
+            audio=path,
+            text=" ".join(digit.text or "" for digit in chosen),
+            speaker=speaker,
+        )
+    )
+
+
+def _write_fold(folder: Path, utterances: Sequence[Utterance], speaker: str) -> Fold:
+    test = [utterance for utterance in utterances if utterance.speaker == speaker]
+    train = [utterance for utterance in utterances if utterance.speaker != speaker]
+    if not train:
+        raise ManifestError(
+            f"{speaker} is the only speaker, so nobody is left to learn from; use all of FSDD: "
+            f"{SOURCE.address}"
+        )
+    return Fold(**write_sets(folder, {"train": train, "test": test}))

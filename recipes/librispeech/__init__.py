@@ -1,0 +1,1 @@
+"""Recipe: LibriSpeech, read books."""

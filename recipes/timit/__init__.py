@@ -1,0 +1,1 @@
+"""Recipe: TIMIT, phones."""

@@ -1,0 +1,1 @@
+"""Recipe: sixty strings of Hebrew yes and no by one man."""

@@ -1,0 +1,772 @@
+"""Recipes: every layout of a corpus becomes the same manifests, and no speaker leaks."""
+
+import argparse
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ctcasr.config import load_config
+from ctcasr.errors import AudioError, ConfigError, ManifestError
+from ctcasr.frontends.waveform import read_audio
+from ctcasr.manifest import read_manifest, write_manifest
+from ctcasr.scoring import Reference, score_utterances
+from ctcasr.training.interruption import Interrupted
+from recipes.an4.prepare import prepare as prepare_an4
+from recipes.an4.prepare import read_an4
+from recipes.en_alnum.conditions import (
+    CHANNELS,
+    add_noise,
+    is_digit_string,
+    send_through,
+    write_conditions,
+)
+from recipes.en_alnum.prepare import NUM_FOLDS, Corpora, assign_folds
+from recipes.en_alnum.prepare import prepare as prepare_en_alnum
+from recipes.en_alnum.speech_commands import read_speech_commands
+from recipes.en_alnum.speechocean import read_speechocean
+from recipes.experiment import CONF, configure, run_recipe
+from recipes.fsdd.prepare import DIGITS, LONGEST_STRING, STRINGS_PER_SPEAKER
+from recipes.fsdd.prepare import prepare as prepare_fsdd
+from recipes.librispeech.prepare import prepare as prepare_librispeech
+from recipes.rescoring import score_together
+from recipes.timit.phones import PHONES_39, PHONES_48, counted_phones, learned_phones
+from recipes.timit.prepare import CORE_TEST_SPEAKERS, DEV_SPEAKERS
+from recipes.timit.prepare import prepare as prepare_timit
+from recipes.yesno.prepare import prepare as prepare_yesno
+
+CORPORA = Path(
+    os.environ.get("CTCASR_CORPORA") or Path(__file__).resolve().parents[2] / "shared" / "data"
+)
+
+
+def tone(num_samples=400, *, rate=8_000, pitch=200.0):
+    """A quiet tone, (N,) float32; smooth, as speech is from one sample to the next."""
+    return (0.3 * np.sin(2 * np.pi * pitch / rate * np.arange(num_samples))).astype(np.float32)
+
+
+def write_recording(path, samples=None, *, rate=8_000, **kind):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, tone(rate=rate) if samples is None else samples, rate, **kind)
+
+
+def write_lines(path, lines):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(line + "\n" for line in lines), encoding="utf-8", newline="\n")
+
+
+def write_pack(folder, rows):
+    """Write a pack: rows of fields, a recording made for each."""
+    for row in rows:
+        write_recording(folder / row["audio"])
+    write_lines(folder / "manifest.jsonl", [json.dumps(row) for row in rows])
+
+
+def read(manifest):
+    return read_manifest(manifest)
+
+
+def content(manifest):
+    """What a manifest says, whatever format the recordings are in."""
+    return [(u.id, u.text, u.speaker, u.split, u.duration) for u in read(manifest)]
+
+
+def ids(manifest):
+    return [utterance.id for utterance in read(manifest)]
+
+
+def speakers(manifest):
+    return {utterance.speaker for utterance in read(manifest)}
+
+
+# --- yesno
+
+
+YESNO_NAMES = sorted({"_".join(f"{number:08b}") for number in range(60)})
+
+
+def write_yesno(root, samples=None):
+    for name in YESNO_NAMES:
+        write_recording(root / "waves_yesno" / f"{name}.wav", samples)
+    return root
+
+
+@pytest.fixture
+def yesno_release(tmp_path):
+    return write_yesno(tmp_path / "yesno")
+
+
+def test_yesno_is_split_by_sorted_file_name(yesno_release, tmp_path):
+    manifests = prepare_yesno(yesno_release, tmp_path / "out")
+
+    assert ids(manifests.train) == YESNO_NAMES[:25]
+    assert ids(manifests.dev) == YESNO_NAMES[25:30]
+    assert ids(manifests.test) == YESNO_NAMES[30:]
+    assert read(manifests.train)[1].text == "no no no no no no no yes"
+
+
+def test_yesno_pack_and_release_give_the_same(yesno_release, tmp_path):
+    write_pack(tmp_path / "pack", [{"audio": f"audio/{name}.flac"} for name in YESNO_NAMES])
+
+    from_release = prepare_yesno(yesno_release, tmp_path / "a")
+    from_pack = prepare_yesno(tmp_path / "pack", tmp_path / "b")
+    inside = prepare_yesno(yesno_release / "waves_yesno", tmp_path / "c")
+
+    for split in ("train", "dev", "test"):
+        assert content(getattr(from_pack, split)) == content(getattr(from_release, split))
+        assert content(getattr(inside, split)) == content(getattr(from_release, split))
+
+
+def test_a_wrong_folder_is_told_where_the_corpus_is(tmp_path):
+    with pytest.raises(ManifestError) as caught:
+        prepare_yesno(tmp_path, tmp_path / "out")
+
+    assert str(caught.value) == (
+        f"{tmp_path}: yesno is not in this folder; looked for waves_yesno/0_0_0_0_1_1_1_1.wav or "
+        f"manifest.jsonl; get yesno from https://www.openslr.org/1/ (waves_yesno.tar.gz) (0.1 h of "
+        f"speech; licence: see the page; the files came with Kaldi, which is Apache-2.0; checksum: "
+        f"SHA-256 c3f49e0cca421f96b75b41640749167b52118f232498667ca7a5f9416aef8e73)"
+    )
+
+
+@pytest.mark.parametrize(
+    "prepare", [prepare_yesno, prepare_an4, prepare_fsdd, prepare_librispeech, prepare_timit]
+)
+@pytest.mark.parametrize("holds", ["nothing", "another pack", "no folder"])
+def test_no_recipe_takes_another_folder_for_its_corpus(tmp_path, prepare, holds):
+    folder = tmp_path / "corpus"
+    if holds == "another pack":
+        write_pack(folder, [{"audio": "audio/x.flac", "text": "a"}])
+    elif holds == "nothing":
+        folder.mkdir()
+
+    with pytest.raises(ManifestError, match=r"looked for .*; get .* from http") as caught:
+        prepare(folder, tmp_path / "out")
+
+    assert ("no such folder" in str(caught.value)) == (holds == "no folder")
+    assert "\n" not in str(caught.value)
+
+
+def test_yesno_with_a_missing_recording_is_refused(yesno_release, tmp_path):
+    (yesno_release / "waves_yesno" / f"{YESNO_NAMES[7]}.wav").unlink()
+
+    with pytest.raises(ManifestError, match="59 recordings of yesno, but it has 60"):
+        prepare_yesno(yesno_release, tmp_path / "out")
+
+
+def test_a_damaged_recording_is_named(yesno_release, tmp_path):
+    damaged = yesno_release / "waves_yesno" / f"{YESNO_NAMES[7]}.wav"
+    damaged.write_bytes(b"")
+
+    with pytest.raises(AudioError, match=YESNO_NAMES[7]):
+        prepare_yesno(yesno_release, tmp_path / "out")
+
+
+# --- AN4
+
+
+AN4_TRAIN = [f"an{number}-f{letter}aa-b" for letter in "cba" for number in range(250, 285)]
+AN4_TEST = ["cen8-mmxg-b", "an1-mmxg-b"]
+
+
+def write_an4(root, suffix=".wav", order=None):
+    """A release of AN4: 105 utterances by three women, and two by a man for the test."""
+    halves = {"train": ("an4_clstk", AN4_TRAIN), "test": ("an4test_clstk", AN4_TEST)}
+    for half, (folder, names) in halves.items():
+        files = [f"{folder}/{name.split('-')[1]}/{name}" for name in names]
+        for index, file in enumerate(files):
+            path = root / "wav" / f"{file}{suffix}"
+            samples = (tone(pitch=100.0 + index, rate=16_000) * 32767).astype(np.int16)
+            if suffix == ".raw":
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(samples.astype(order).tobytes())
+            elif suffix == ".sph":
+                write_recording(path, samples, rate=16_000, format="NIST")
+            else:
+                write_recording(path, samples, rate=16_000)
+        write_lines(root / "etc" / f"an4_{half}.fileids", files)
+        lines = [f"<s> GO  {index:03} </s> ({name})" for index, name in enumerate(names)]
+        if half == "test":
+            lines = [line.removeprefix("<s> ").replace(" </s>", "") for line in lines]
+        write_lines(root / "etc" / f"an4_{half}.transcription", lines)
+    return root
+
+
+def test_an4_training_set_is_divided_as_in_espnet(tmp_path):
+    manifests = prepare_an4(write_an4(tmp_path / "an4"), tmp_path / "out")
+
+    by_speaker = sorted(AN4_TRAIN, key=lambda name: (name.split("-")[1], name))
+    assert ids(manifests.train_all) == sorted(AN4_TRAIN)
+    assert set(ids(manifests.train_dev)) == set(by_speaker[:100])
+    assert set(ids(manifests.train_nodev)) == set(by_speaker[100:])
+    assert ids(manifests.test) == sorted(AN4_TEST)
+
+
+def test_an4_text_is_bare_and_in_lower_case(tmp_path):
+    manifests = prepare_an4(write_an4(tmp_path / "an4"), tmp_path / "out")
+
+    texts = {utterance.id: utterance.text for utterance in read(manifests.train_all)}
+    assert texts["an250-fcaa-b"] == "go 000"
+    assert {u.text for u in read(manifests.test)} == {"go 000", "go 001"}
+    assert {u.speaker for u in read(manifests.test)} == {"mmxg"}
+
+
+@pytest.mark.parametrize(("suffix", "order"), [(".sph", None), (".raw", ">i2"), (".raw", "<i2")])
+def test_every_release_of_an4_holds_the_same_samples(tmp_path, suffix, order):
+    riff = read_an4(write_an4(tmp_path / "riff"), converted=tmp_path / "none")
+    other = read_an4(write_an4(tmp_path / "other", suffix, order), converted=tmp_path / "wav")
+
+    assert [(u.id, u.text, u.speaker, u.split, u.duration) for u in other] == [
+        (u.id, u.text, u.speaker, u.split, u.duration) for u in riff
+    ]
+    for left, right in zip(riff[::20], other[::20], strict=True):
+        (expected, rate), (found, other_rate) = read_audio(left.audio), read_audio(right.audio)
+        np.testing.assert_array_equal(found, expected)
+        assert rate == other_rate == 16_000
+
+
+def test_an4_pack_and_release_give_the_same(tmp_path):
+    write_an4(tmp_path / "data" / "an4")
+    released = read_an4(tmp_path / "data", converted=tmp_path / "none")
+    write_pack(
+        tmp_path / "pack",
+        [
+            {"audio": f"audio/{u.speaker}/{u.id}.flac", "text": u.text, "official_split": u.split}
+            for u in released
+        ],
+    )
+
+    packed = read_an4(tmp_path / "pack", converted=tmp_path / "none")
+
+    assert [(u.id, u.text, u.speaker, u.split) for u in packed] == [
+        (u.id, u.text, u.speaker, u.split) for u in released
+    ]
+
+
+def test_an4_names_a_recording_that_is_not_there(tmp_path):
+    root = write_an4(tmp_path / "an4")
+    (root / "wav" / "an4_clstk" / "faaa" / "an251-faaa-b.wav").unlink()
+
+    with pytest.raises(ManifestError, match=r"an251-faaa-b\.wav: AN4 lists this recording"):
+        prepare_an4(root, tmp_path / "out")
+
+
+def test_an4_names_an_utterance_without_text_and_a_line_without_id(tmp_path):
+    root = write_an4(tmp_path / "an4")
+    transcripts = root / "etc" / "an4_test.transcription"
+
+    transcripts.write_text("GO (an1-mmxg-b)\n", encoding="utf-8")
+    with pytest.raises(ManifestError, match=r"cen8-mmxg-b stands in an4_test\.fileids but has no"):
+        prepare_an4(root, tmp_path / "out")
+
+    transcripts.write_text("GO (an1-mmxg-b)\nGO\n", encoding="utf-8")
+    with pytest.raises(ManifestError, match="line 2: found 'GO'"):
+        prepare_an4(root, tmp_path / "out")
+
+
+# --- FSDD
+
+
+def write_fsdd(root, names=("ann", "bob"), digits=range(10)):
+    for name in names:
+        for digit in digits:
+            for number in (0, 4, 5, 10):
+                samples = tone(500 + 10 * digit + number, pitch=100.0 + 20 * digit)
+                write_recording(root / "recordings" / f"{digit}_{name}_{number}.wav", samples)
+    return root
+
+
+def test_fsdd_tests_on_recordings_0_to_4(tmp_path):
+    manifests = prepare_fsdd(write_fsdd(tmp_path / "fsdd"), tmp_path / "out")
+
+    assert {name.split("_")[2] for name in ids(manifests.test)} == {"0", "4"}
+    assert {name.split("_")[2] for name in ids(manifests.train)} == {"5", "10"}
+    assert all(u.text == DIGITS[int(u.id[0])] for u in read(manifests.train))
+
+
+def test_fsdd_folds_leave_one_speaker_out(tmp_path):
+    manifests = prepare_fsdd(write_fsdd(tmp_path / "fsdd", ("ann", "bob", "cy")), tmp_path / "out")
+
+    assert list(manifests.folds) == ["ann", "bob", "cy"]
+    for name, fold in manifests.folds.items():
+        assert speakers(fold.test) == {name}
+        assert speakers(fold.train) == {"ann", "bob", "cy"} - {name}
+        assert len(ids(fold.test)) == 40
+
+
+def test_joined_digits_are_of_one_speaker_and_of_the_test_set(tmp_path):
+    manifests = prepare_fsdd(write_fsdd(tmp_path / "fsdd"), tmp_path / "out")
+    strings = read(manifests.strings)
+
+    assert len(strings) == 2 * STRINGS_PER_SPEAKER
+    lengths = [len(string.text.split()) for string in strings]
+    assert set(lengths) == set(range(1, LONGEST_STRING + 1))
+    for string, length in zip(strings, lengths, strict=True):
+        samples, rate = read_audio(string.audio)
+        shortest = sum(500 + 10 * DIGITS.index(word) for word in string.text.split())
+        longest_pauses = (length - 1) * 0.3 * rate
+        # Recordings numbered 4 are four samples longer than those numbered 0; no other is a test's.
+        assert shortest <= samples.shape[1] <= shortest + 4 * length + longest_pauses
+        assert string.speaker in string.id
+
+
+def test_joined_digits_depend_on_the_seed_alone(tmp_path):
+    corpus = write_fsdd(tmp_path / "fsdd")
+    first = prepare_fsdd(corpus, tmp_path / "a")
+    again = prepare_fsdd(corpus, tmp_path / "b")
+    other = prepare_fsdd(corpus, tmp_path / "c", seed=2)
+
+    def recordings(manifests):
+        return [utterance.audio.read_bytes() for utterance in read(manifests.strings)]
+
+    assert recordings(again) == recordings(first)
+    assert recordings(other) != recordings(first)
+
+
+def test_fsdd_pack_and_release_give_the_same(tmp_path):
+    released = prepare_fsdd(write_fsdd(tmp_path / "fsdd"), tmp_path / "a")
+    names = [*ids(released.train), *ids(released.test)]
+    rows = [{"audio": f"audio/{name.split('_')[1]}/{name}.flac", "split": "dev"} for name in names]
+    write_pack(tmp_path / "pack", rows)
+
+    packed = prepare_fsdd(tmp_path / "pack", tmp_path / "b")
+
+    assert [row[:4] for row in content(packed.train)] == [
+        row[:4] for row in content(released.train)
+    ]
+    assert [row[:4] for row in content(packed.test)] == [row[:4] for row in content(released.test)]
+
+
+# --- Speech Commands, speechocean762, en-alnum
+
+
+def write_speech_commands(root):
+    for word in ("down", "go", "marvin"):
+        for speaker in ("0a7c2a8d", "1d1fe0a0", "ffffffff"):
+            write_recording(root / word / f"{speaker}_nohash_0.wav", rate=16_000)
+    write_lines(
+        root / "testing_list.txt", ["go/ffffffff_nohash_0.wav", "down/ffffffff_nohash_0.wav"]
+    )
+    return root
+
+
+def write_speechocean(root):
+    for split, people in (("train", ("0001", "0005", "0006")), ("test", ("0003",))):
+        names = {f"{person}{item:05}": person for person in people for item in (10035, 10113)}
+        files = {name: f"WAVE/SPEAKER{person}/{name}.WAV" for name, person in names.items()}
+        for file in files.values():
+            write_recording(root / file, rate=16_000, format="WAV")
+        texts = {name: "ZERO THREE" if name.endswith("35") else "THEN HE WENT" for name in names}
+        for table, values in (("wav.scp", files), ("text", texts), ("utt2spk", names)):
+            write_lines(root / split / table, [f"{key}\t{value}" for key, value in values.items()])
+    return root
+
+
+@pytest.fixture(scope="module")
+def four_corpora(tmp_path_factory):
+    root = tmp_path_factory.mktemp("four")
+    return Corpora(
+        an4=write_an4(root / "an4"),
+        fsdd=write_fsdd(root / "fsdd", ("ann", "bob", "cy", "di", "ed", "flo"), digits=(3,)),
+        speech_commands=write_speech_commands(root / "speech_commands"),
+        speechocean=write_speechocean(root / "speechocean762"),
+    )
+
+
+@pytest.fixture(scope="module")
+def en_alnum(four_corpora, tmp_path_factory):
+    return prepare_en_alnum(four_corpora, tmp_path_factory.mktemp("en_alnum"))
+
+
+def test_speech_commands_takes_the_words_that_are_asked_for(tmp_path):
+    corpus = write_speech_commands(tmp_path)
+
+    nine = read_speech_commands(corpus)
+    marvin = read_speech_commands(corpus, words=["marvin"])
+
+    assert [u.id for u in nine if u.split == "test"] == ["down/ffffffff_0", "go/ffffffff_0"]
+    assert {u.text for u in nine} == {"down", "go"}
+    assert [u.id for u in marvin] == ["marvin/0a7c2a8d_0", "marvin/1d1fe0a0_0", "marvin/ffffffff_0"]
+    with pytest.raises(ManifestError, match="Speech Commands is not in this folder"):
+        read_speech_commands(corpus, words=["sheila"])
+
+
+def test_speechocean_needs_a_text_and_a_speaker_for_every_recording(tmp_path):
+    corpus = write_speechocean(tmp_path)
+    assert {u.text for u in read_speechocean(corpus)} == {"zero three", "then he went"}
+
+    write_lines(corpus / "train" / "text", ["000110035\tZERO THREE"])
+    with pytest.raises(ManifestError, match=r"000110113 stands in wav\.scp, but not in text"):
+        read_speechocean(corpus)
+
+
+def test_every_fold_keeps_its_speakers_apart_and_judges_each_once(en_alnum):
+    judged = []
+    for fold in en_alnum.folds:
+        assert not speakers(fold.train) & speakers(fold.test)
+        assert sorted(ids(fold.train) + ids(fold.test)) == ids(en_alnum.train)
+        judged += ids(fold.test)
+    assert len(en_alnum.folds) == NUM_FOLDS
+    assert sorted(judged) == ids(en_alnum.train)
+
+
+def test_folds_are_of_equal_size_in_every_corpus(en_alnum):
+    folds = assign_folds(read(en_alnum.train))
+
+    sizes = [sum(fold == k for name, fold in folds.items() if "fsdd/" in name) for k in range(5)]
+    assert sorted(sizes) == [1, 1, 1, 1, 2]
+
+
+def test_what_a_corpus_reserves_for_its_test_is_never_learned_from(en_alnum):
+    assert ids(en_alnum.test) == [
+        "an4/an1-mmxg-b",
+        "an4/cen8-mmxg-b",
+        "speech_commands/down/ffffffff_0",
+        "speech_commands/go/ffffffff_0",
+        "speechocean/000310035",
+        "speechocean/000310113",
+    ]
+    assert not speakers(en_alnum.train) & speakers(en_alnum.test)
+    listed = en_alnum.training_ids.read_text(encoding="utf-8").splitlines()
+    assert listed == ids(en_alnum.train)
+    assert {u.extra["corpus"] for u in read(en_alnum.train)} == {
+        "an4", "fsdd", "speech_commands", "speechocean"
+    }  # fmt: skip
+
+
+def test_a_corpus_that_is_not_named_is_left_out(four_corpora, tmp_path):
+    only = dataclasses.replace(four_corpora, fsdd=None, an4=None)
+
+    manifests = prepare_en_alnum(only, tmp_path / "out")
+
+    assert {name.split("/")[0] for name in ids(manifests.train)} == {
+        "speech_commands", "speechocean"
+    }  # fmt: skip
+    with pytest.raises(ConfigError, match="no corpus to learn from; name at least one: --an4 DIR"):
+        prepare_en_alnum(Corpora(), tmp_path / "none")
+
+
+def test_conditions_change_the_channel_and_nothing_else(en_alnum, tmp_path):
+    chosen = {
+        "an4/an250-faaa-b": "AN4",
+        "fsdd/3_ann_4": "FSDD digits",
+        "speech_commands/go/1d1fe0a0_0": "single commands",
+        "speechocean/000110035": "learners' digit strings",
+        "speechocean/000110113": None,  # a sentence, which no condition judges
+    }
+    held_out = [u for u in read(en_alnum.train) if u.id in chosen]
+    write_manifest(tmp_path / "held_out.jsonl", held_out)
+
+    conditions = write_conditions(tmp_path / "held_out.jsonl", tmp_path / "variants")
+
+    rates = {"8 kHz": 8_000, "16 kHz": 16_000, "48 kHz": 48_000, "16 kHz, noise at 10 dB": 16_000}
+    subsets = {subset: name for name, subset in chosen.items() if subset}
+    assert set(conditions) == {f"{subset}, {rate}" for subset in subsets for rate in rates}
+    originals = {utterance.id: utterance for utterance in held_out}
+    for condition, manifest in conditions.items():
+        subset, channel = condition.split(", ", 1)
+        (utterance,) = read(manifest)
+        original = originals[subsets[subset]]
+        assert (utterance.text, utterance.speaker) == (original.text, original.speaker)
+        assert soundfile.info(utterance.audio).samplerate == rates[channel]
+        assert utterance.duration == pytest.approx(original.duration, abs=1e-3)
+
+
+def test_conditions_are_the_same_when_made_again(en_alnum, tmp_path):
+    utterance = next(u for u in read(en_alnum.train) if u.id == "an4/an250-faaa-b")
+    channel = CHANNELS["16 kHz, noise at 10 dB"]
+
+    first = send_through(utterance, channel, tmp_path / "a").audio.read_bytes()
+    again = send_through(utterance, channel, tmp_path / "b").audio.read_bytes()
+    clean = send_through(utterance, CHANNELS["16 kHz"], tmp_path / "c").audio.read_bytes()
+
+    assert again == first != clean
+
+
+def test_noise_has_the_asked_level_and_is_keyed_by_the_item():
+    speech = np.random.default_rng(0).standard_normal(16_000).astype(np.float32) * 0.1
+
+    noise = add_noise(speech, snr_db=10.0, item="a") - speech
+
+    assert 10 * np.log10(np.mean(speech**2) / np.mean(noise**2)) == pytest.approx(10.0, abs=0.01)
+    np.testing.assert_array_equal(add_noise(speech, snr_db=10.0, item="a") - speech, noise)
+    assert not np.array_equal(add_noise(speech, snr_db=10.0, item="b") - speech, noise)
+
+
+# --- LibriSpeech, TIMIT
+
+
+def write_librispeech(root):
+    for part, reader in (("train-clean-100", 19), ("dev-clean", 1272), ("test-other", 7)):
+        for chapter in (198, 128104):
+            folder = root / "LibriSpeech" / part / str(reader) / str(chapter)
+            names = [f"{reader}-{chapter}-{number:04}" for number in range(2)]
+            for name in names:
+                write_recording(folder / f"{name}.flac", rate=16_000)
+            lines = [f"{name} MISTER QUILTER'S" for name in names]
+            write_lines(folder / f"{reader}-{chapter}.trans.txt", lines)
+    return root
+
+
+def test_librispeech_reads_the_parts_that_are_there(tmp_path):
+    manifests = prepare_librispeech(write_librispeech(tmp_path / "data"), tmp_path / "out")
+
+    assert list(manifests.tests) == ["test-other"]
+    assert ids(manifests.dev) == [
+        "1272-128104-0000", "1272-128104-0001", "1272-198-0000", "1272-198-0001"
+    ]  # fmt: skip
+    utterance = read(manifests.train)[0]
+    assert (utterance.text, utterance.speaker) == ("mister quilter's", "19")
+    assert utterance.group == "19-128104"
+
+
+def test_librispeech_names_a_recording_that_is_not_there(tmp_path):
+    root = write_librispeech(tmp_path / "data")
+    (root / "LibriSpeech" / "dev-clean" / "1272" / "198" / "1272-198-0001.flac").unlink()
+
+    with pytest.raises(ManifestError, match=r"1272-198-0001\.flac: LibriSpeech lists this"):
+        prepare_librispeech(root, tmp_path / "out")
+
+
+def write_timit(root, case=str.upper):
+    people = (("train", "dr1", "fcjf0"), ("test", "dr1", "mdab0"), ("test", "dr2", "fcmh0"),
+              ("test", "dr3", "mzzz0"))  # fmt: skip
+    for half, region, speaker in people:
+        for sentence in ("sa1", "si648", "sx37"):
+            folder = root / case(half) / case(region) / case(speaker)
+            write_recording(folder / case(f"{sentence}.wav"), rate=16_000, format="NIST")
+            labels = ["0 3050 h#", "3050 4559 sh", "4559 5723 ix", "5723 6642 q", "6642 8772 dcl"]
+            write_lines(folder / case(f"{sentence}.phn"), labels)
+    return root
+
+
+@pytest.mark.parametrize("case", [str.upper, str.lower])
+def test_timit_is_split_by_the_published_speakers(tmp_path, case):
+    manifests = prepare_timit(write_timit(tmp_path / "data", case), tmp_path / "out")
+
+    assert ids(manifests.train) == ["fcjf0-si648", "fcjf0-sx37"]
+    assert ids(manifests.dev) == ["fcmh0-si648", "fcmh0-sx37"]
+    assert ids(manifests.test) == ["mdab0-si648", "mdab0-sx37"]
+    assert read(manifests.test)[0].text == "sil sh ix vcl"
+    assert read(manifests.test)[0].group == "dr1"
+
+
+def test_timit_has_the_published_numbers_of_phones_and_speakers():
+    assert (len(PHONES_48), len(PHONES_39)) == (48, 39)
+    assert {counted_phones(phone) for phone in PHONES_48} == PHONES_39
+    assert (len(CORE_TEST_SPEAKERS), len(DEV_SPEAKERS)) == (24, 50)
+    assert not CORE_TEST_SPEAKERS & DEV_SPEAKERS
+    # TIMIT's own description: two men and a woman from each of eight regions.
+    assert sum(name.startswith("m") for name in CORE_TEST_SPEAKERS) == 16
+
+
+@given(phones=st.lists(st.sampled_from(sorted(PHONES_48 | {"q", "h#", "kcl", "axr"})), max_size=8))
+@settings(max_examples=50, deadline=None)
+def test_phones_are_mapped_one_by_one_and_only_q_is_dropped(phones):
+    learned = learned_phones(" ".join(phones), "x.phn").split()
+    counted = counted_phones(" ".join(learned)).split()
+
+    assert len(counted) == len(learned) == len(phones) - phones.count("q")
+    assert set(learned) <= PHONES_48
+    assert set(counted) <= PHONES_39
+
+
+def test_all_61_labelled_phones_are_known():
+    labelled = (
+        "aa ae ah ao aw ax ax-h axr ay b bcl ch d dcl dh dx eh el em en eng epi er ey f g gcl h# "
+        "hh hv ih ix iy jh k kcl l m n ng nx ow oy p pau pcl q r s sh t tcl th uh uw ux v w y z zh"
+    )
+
+    assert len(labelled.split()) == 61
+    assert set(learned_phones(labelled, "x.phn").split()) == PHONES_48
+
+
+def test_an_unknown_phone_is_named_with_its_file():
+    with pytest.raises(ManifestError, match=r"x\.phn: 'zz' is none of TIMIT's 61 phones"):
+        learned_phones("h# zz", "x.phn")
+
+
+# --- what the run.py files share
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_configuration_loads(path):
+    assert load_config(path).training.epochs >= 1
+
+
+def test_what_is_set_by_hand_is_strongest():
+    args = argparse.Namespace(seed=7, set=["seed=9", "optim.peak_lr=3e-4"])
+
+    config = configure("an4", args, train=Path("a b") / 'c"#.jsonl', dev=Path("d.jsonl"))
+
+    assert (config.seed, config.optim.peak_lr) == (9, 3e-4)
+    assert config.data.train == str(Path("a b") / 'c"#.jsonl')
+    assert config.data.dev == "d.jsonl"
+
+
+def test_a_seed_given_by_hand_is_the_runs():
+    config = configure("an4", argparse.Namespace(seed=7, set=[]), train=Path("a.jsonl"))
+
+    assert config.seed == 7
+
+
+def test_without_a_seed_the_configuration_decides():
+    args = argparse.Namespace(seed=None, set=["seed=5"])
+
+    config = configure("an4", args, train=Path("a.jsonl"))
+
+    assert config.seed == 5
+    assert config.data.dev is None
+
+
+@pytest.mark.parametrize(
+    ("mistake", "status", "message"),
+    [
+        (None, 0, ""),
+        (ManifestError("a: no such folder"), 2, "error: a: no such folder\n"),
+        (Interrupted(2), 130, "interrupted by SIGINT; the same command goes on from here\n"),
+        (Interrupted(15), 143, "interrupted by SIGTERM; the same command goes on from here\n"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_a_recipe_ends_in_one_line_and_a_status(capsys, mistake, status, message):
+    def main():
+        if mistake is not None:
+            raise mistake
+
+    assert run_recipe(main) == status
+    assert capsys.readouterr().err == message
+
+
+def results_of(**said_and_heard):
+    return score_utterances(
+        [Reference(name, said, speaker=name[0]) for name, (said, _) in said_and_heard.items()],
+        {name: heard for name, (_, heard) in said_and_heard.items() if heard is not None},
+    )
+
+
+def test_scoring_together_adds_the_counts_of_the_parts():
+    first = results_of(a1=("one two", "one"), b1=("six", "six"))
+    second = results_of(c1=("five", None), d1=("four", "four four"))
+
+    together = score_together([first, second])
+
+    added = first.raw.word.counts + second.raw.word.counts
+    assert together.raw.word.counts == added
+    assert (together.raw.sentence.total, together.raw.sentence.wrong) == (4, 3)
+    assert together.failed == second.failed == (("c1", "no hypothesis"),)
+
+
+def test_phones_that_count_as_one_are_no_error():
+    learned = results_of(a1=("sil sh ix vcl d", "sil zh ih cl b"))
+
+    counted = score_together([learned], change=counted_phones)
+
+    assert learned.raw.word.counts.errors == 4
+    assert counted.raw.word.counts.errors == 1
+
+
+@pytest.mark.slow
+def test_the_yesno_recipe_trains_judges_and_goes_on(tmp_path):
+    corpus = write_yesno(tmp_path / "yesno", tone(8_000))  # room for eight words
+    small = ("training.epochs=2", "encoder.hidden=8", "data.workers=0", "frontend.num_mels=16")
+    command = [
+        *(sys.executable, "-m", "recipes.yesno.run", "--corpus", str(corpus)),
+        *("-o", str(tmp_path / "run"), "--device", "cpu"),
+        *(word for pair in small for word in ("--set", pair)),
+    ]
+    repository = CONF.parent
+
+    first = subprocess.run(command, cwd=repository, capture_output=True, encoding="utf-8")
+    again = subprocess.run(command, cwd=repository, capture_output=True, encoding="utf-8")
+
+    assert (first.returncode, again.returncode) == (0, 0), first.stderr + again.stderr
+    assert first.stderr.count("epoch ") == 2
+    assert "epoch " not in again.stderr
+    assert "test" in first.stdout
+    assert first.stdout == again.stdout
+    assert (tmp_path / "run" / "model.safetensors").is_file()
+    assert (tmp_path / "run" / "eval" / "test" / "results.json").is_file()
+
+
+# --- the packs
+
+
+def pack(name):
+    folder = CORPORA / name
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not there")
+    return folder
+
+
+@pytest.mark.corpus
+def test_yesno_pack_has_25_5_and_30(tmp_path):
+    manifests = prepare_yesno(pack("yesno"), tmp_path)
+
+    assert [len(ids(m)) for m in (manifests.train, manifests.dev, manifests.test)] == [25, 5, 30]
+    packed = {u.audio.stem: u for u in read(pack("yesno") / "manifest.jsonl")}
+    for split in ("train", "dev", "test"):
+        for utterance in read(getattr(manifests, split)):
+            assert packed[utterance.id].text == utterance.text
+            assert packed[utterance.id].split == utterance.split
+
+
+@pytest.mark.corpus
+def test_an4_pack_has_espnets_division_and_totals(tmp_path):
+    manifests = prepare_an4(pack("an4"), tmp_path)
+
+    packed = read(pack("an4") / "manifest.jsonl")
+    for split in ("train_nodev", "train_dev", "test"):
+        expected = {u.audio.stem for u in packed if u.extra["espnet_split"] == split}
+        assert set(ids(getattr(manifests, split))) == expected
+    totals = {"test": (130, 773, 2565), "train_dev": (100, 591, 1915)}
+    for split, total in totals.items():
+        texts = [utterance.text for utterance in read(getattr(manifests, split))]
+        words = sum(len(text.split()) for text in texts)
+        assert (len(texts), words, sum(map(len, texts))) == total
+    assert len(ids(manifests.train_all)) == 948
+    assert len(speakers(manifests.train_all)) == 74
+    assert not speakers(manifests.train_nodev) & speakers(manifests.train_dev)
+
+
+@pytest.mark.corpus
+def test_fsdd_pack_has_2700_300_and_six_speakers(tmp_path):
+    manifests = prepare_fsdd(pack("fsdd"), tmp_path)
+
+    assert (len(ids(manifests.train)), len(ids(manifests.test))) == (2700, 300)
+    assert {name: len(ids(fold.test)) for name, fold in manifests.folds.items()} == dict.fromkeys(
+        ("george", "jackson", "lucas", "nicolas", "theo", "yweweler"), 500
+    )
+    assert len(ids(manifests.strings)) == 300
+
+
+@pytest.mark.corpus
+def test_en_alnum_learns_from_all_that_no_pack_reserves(tmp_path):
+    corpora = Corpora(
+        an4=pack("an4"),
+        fsdd=pack("fsdd"),
+        speech_commands=pack("speech_commands9_small"),
+        speechocean=pack("speechocean762_small"),
+    )
+
+    manifests = prepare_en_alnum(corpora, tmp_path)
+
+    utterances = read(manifests.train)
+    by_corpus = dict.fromkeys(("an4", "fsdd", "speech_commands", "speechocean"), 0)
+    for utterance in utterances:
+        by_corpus[utterance.extra["corpus"]] += 1
+    assert by_corpus == {"an4": 948, "fsdd": 3000, "speech_commands": 1035, "speechocean": 417}
+    assert len(ids(manifests.test)) == 130
+    packed = read(pack("speechocean762_small") / "manifest.jsonl")
+    assert {u.audio.stem for u in packed if u.extra["digits"]} == {
+        u.id.split("/")[1] for u in utterances
+        if u.extra["corpus"] == "speechocean" and is_digit_string(u)
+    }  # fmt: skip
