@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ctcasr.checking.findings import Finding, Kind, Unusable, some
+from ctcasr.checking.findings import Finding, Kind, Unusable, counted, some
 from ctcasr.errors import AudioError
 from ctcasr.frontends.waveform import probe_audio, read_audio, select_channel
 from ctcasr.manifest.utterance import Utterance
@@ -29,7 +29,7 @@ _DC_SHARE = 0.1  # of the RMS level
 _UNCOVERED_S = 0.1  # manifests round their durations
 _RATE_MIN_ITEMS = 20  # fewer give no idea of a usual rate
 _RATE_DEVIATIONS = 6.0  # of the log rate, in median absolute deviations scaled to a normal
-_RATE_FACTOR = 3.0  # and at least so many times faster or slower than the median
+_RATE_FACTORS = (3.0, 8.0)  # but never below the first times the median, always above the second
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,8 @@ def check_speech_rate(
     usual = statistics.median(rates.values())
     deviations = {item: abs(math.log(rate / usual)) for item, rate in rates.items()}
     spread = 1.4826 * statistics.median(deviations.values())
-    limit = max(_RATE_DEVIATIONS * spread, math.log(_RATE_FACTOR))
+    least, most = (math.log(factor) for factor in _RATE_FACTORS)
+    limit = min(max(_RATE_DEVIATIONS * spread, least), most)
     return [
         Finding(
             Kind.SPEECH_RATE,
@@ -223,7 +224,9 @@ def check_formats(
     others = [m for m in everything if sample_rate is not None and m.rate != sample_rate]
     if others:
         found = ", ".join(f"{rate} Hz" for rate in sorted({m.rate for m in others}))
-        message = f"{len(others):,} recordings at {found} will be resampled to {sample_rate} Hz"
+        message = (
+            f"{counted(len(others), 'recording')} at {found} will be resampled to {sample_rate} Hz"
+        )
         ids = tuple(m.utterance.id for m in others)
         findings.append(Finding(Kind.RESAMPLED, sets, ids, message))
     return findings

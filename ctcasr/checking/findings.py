@@ -106,7 +106,7 @@ _FACTS: dict[Kind, tuple[Severity, str]] = {
     ),
     Kind.SHARED_TEXT: (
         Severity.WARNING,
-        "right where few sentences are all there is; else split so that test sentences are new",
+        "fine where a few phrases are all there is to say; else split so that test texts are new",
     ),
     Kind.EMPTY_TEXT: (Severity.NOTE, "learned as silence; where something is said, fill `text`"),
     Kind.REPAIRED: (Severity.NOTE, "nothing to do while those text rules stay"),
@@ -257,3 +257,8 @@ def some(names: Sequence[str], *, limit: int = 3) -> str:
     """Return the first few names, quoted, and how many more there are."""
     shown = ", ".join(repr(name) for name in names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit:,} more"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number and what it counts: "1 speaker", "2,000 utterances"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 
 from ctcasr.checking.audio_checks import Measured
-from ctcasr.checking.findings import Finding, Kind, some
+from ctcasr.checking.findings import Finding, Kind, counted, some
 from ctcasr.manifest.utterance import Utterance
 from ctcasr.text_rules import apply_rules
 
@@ -65,7 +65,7 @@ def _shared_recordings(
     if not shared:
         return []
     examples = some([f"{a} = {b}" for a, b in shared])
-    message = f"{len(shared):,} recordings of {pair[1]} are also in {pair[0]}: {examples}"
+    message = f"{counted(len(shared), 'recording')} of {pair[1]} also in {pair[0]}: {examples}"
     return [Finding(Kind.SHARED_RECORDING, pair, tuple(b for _, b in shared), message)]
 
 
@@ -76,7 +76,7 @@ def _shared_ids(
     shared = tuple(u.id for u in second if u.id in known)
     if not shared:
         return []
-    message = f"{len(shared):,} ids of {pair[1]} are also in {pair[0]}: {some(shared)}"
+    message = f"{counted(len(shared), 'id')} of {pair[1]} also in {pair[0]}: {some(shared)}"
     return [Finding(Kind.SHARED_ID, pair, shared, message)]
 
 
@@ -89,8 +89,8 @@ def _shared_speakers(
         return []
     speakers = sorted({u.speaker for u in second if u.speaker in known and u.speaker is not None})
     message = (
-        f"{len(speakers):,} speakers of {pair[1]} ({len(items):,} of its {len(second):,} "
-        f"utterances) also speak in {pair[0]}: {some(speakers)}"
+        f"{counted(len(speakers), 'speaker')} of {pair[1]} ({len(items):,} of its {len(second):,} "
+        f"utterances) also heard in {pair[0]}: {some(speakers)}"
     )
     return [Finding(Kind.SHARED_SPEAKER, pair, items, message)]
 
@@ -108,7 +108,7 @@ def _shared_texts(
         return []
     different = list(dict.fromkeys(shared.values()))
     message = (
-        f"{len(shared):,} of {len(second):,} utterances of {pair[1]} say a text that is also in "
+        f"{len(shared):,} of {len(second):,} utterances of {pair[1]} have a text that is also in "
         f"{pair[0]}: {some(different)}"
     )
     return [Finding(Kind.SHARED_TEXT, pair, tuple(shared), message)]

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ctcasr.checking.findings import CheckReport, Finding, Kind, SetSummary, Severity
+from ctcasr.checking.findings import CheckReport, Finding, Kind, SetSummary, Severity, counted
 from ctcasr.files import write_text
 
 _EXAMPLES = 3
@@ -65,9 +65,9 @@ def write_report(report: CheckReport, folder: Path) -> None:
 
 
 def _describe_set(summary: SetSummary) -> str:
-    parts = [f"{summary.items:,} utterances", _amount(summary)]
+    parts = [counted(summary.items, "utterance"), _amount(summary)]
     if summary.speakers:
-        parts.append(f"{summary.speakers:,} speakers")
+        parts.append(counted(summary.speakers, "speaker"))
     if summary.rates:
         parts.append(", ".join(str(rate) for rate in summary.rates) + " Hz")
     return f"{summary.name}: {'; '.join(parts)}"
@@ -80,19 +80,15 @@ def _amount(summary: SetSummary) -> str:
 
 def _count(findings: Sequence[Finding]) -> str:
     """Return ": N utterances", or nothing where the finding is about no single one."""
-    items = len({(finding.sets, item) for finding in findings for item in finding.items})
-    return f": {items:,} utterance{'' if items == 1 else 's'}" if items else ""
+    items = len({(finding.sets[-1], item) for finding in findings for item in finding.items})
+    return f": {counted(items, 'utterance')}" if items else ""
 
 
 def _verdict(report: CheckReport) -> str:
     if not report.findings:
-        return f"Nothing wrong found in {report.items:,} utterances."
-    counts = {
-        "fatal": len(report.fatal),
-        "warnings": len(report.warnings),
-        "notes": len(report.notes),
-    }
-    return "Found: " + ", ".join(f"{number:,} {word}" for word, number in counts.items()) + "."
+        return f"Nothing wrong found in {counted(report.items, 'utterance')}."
+    warnings, notes = counted(len(report.warnings), "warning"), counted(len(report.notes), "note")
+    return f"Found: {len(report.fatal):,} fatal, {warnings}, {notes}."
 
 
 def _set_table(sets: Sequence[SetSummary]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 import regex
 
 from ctcasr.alphabet import Alphabet, Unit, describe
-from ctcasr.checking.findings import Finding, Kind, Unusable, some
+from ctcasr.checking.findings import Finding, Kind, Unusable, counted, some
 from ctcasr.errors import AlphabetError
 from ctcasr.manifest.utterance import Utterance
 from ctcasr.text_rules import apply_rules
@@ -149,7 +149,10 @@ def _detect(
     if mended:
         item, found = next(iter(mended.items()))
         yield _mended(
-            name, tuple(mended), rules, f"{kind} in {len(mended):,} texts ({item}: {found})"
+            name,
+            tuple(mended),
+            rules,
+            f"{kind} in {counted(len(mended), 'text')} ({item}: {found})",
         )
 
 
@@ -161,8 +164,8 @@ def _check_normalisation(
     if not (composed and decomposed):
         return
     found = (
-        f"{len(composed):,} texts with composed letters (NFC), such as {some(composed, limit=1)}, "
-        f"{len(decomposed):,} with decomposed ones, such as {some(decomposed, limit=1)}"
+        f"{counted(len(composed), 'text')} with composed letters (NFC; {some(composed, limit=1)}), "
+        f"{len(decomposed):,} with decomposed ones ({some(decomposed, limit=1)})"
     )
     after = _normal_forms([(item, apply_rules(text, rules)) for item, text in labelled])
     if all(after):

@@ -28,7 +28,9 @@ _FFMPEG_SUFFIXES = frozenset({".m4a", ".aac", ".mp4", ".m4b", ".3gp", ".wma"})
 _END_SLACK_S = 0.1  # manifests round their durations; more than this past the end is a mistake
 _MP3_SLACK_FRAMES = 2 * 1152  # an MP3 header may count the encoder's own padding: two MPEG frames
 _UNKNOWN_LENGTH_BYTES = 0x7FFF0000  # and above: what programs write that stream to a pipe
-_PROMISED_BYTES = re.compile(r"(?:data|SSND|Data Size)\s*:\s*(\d+) \(should be (\d+)\)")
+_PROMISED_BYTES = re.compile(
+    r"(?:data|SSND|Data Size|riff|Riff size)\s*:\s*(\d+) \(should be (\d+)\)"
+)
 _BLOCK_FRAMES = 4096
 
 
@@ -239,6 +241,8 @@ def _decode_with_librosa(path: Path, reason: str) -> BinaryIO:
             samples, rate = librosa.load(path, sr=None, mono=False)
     except Exception as error:  # each decoder that it tries fails in its own way
         raise _needs_ffmpeg(path, f"no audio that can be decoded here ({reason})") from error
+    if samples.size == 0:
+        raise _needs_ffmpeg(path, f"no audio that can be decoded here ({reason})")
     wav = io.BytesIO()
     soundfile.write(wav, samples.T, int(rate), format="WAV", subtype="FLOAT")
     wav.seek(0)
