@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ctcasr.alphabet import Alphabet
 from ctcasr.batching import pad_labels, pad_waveforms, plan_batches
 from ctcasr.decoding.greedy import best_path
+from ctcasr.errors import TrainingError
 from ctcasr.frontends.features import FeatureExtractor
 from ctcasr.frontends.utterance_audio import load_utterance
 from ctcasr.models.ctc import ctc_loss
@@ -51,7 +53,11 @@ class DevSet:
     def score(
         self, network: Network, features: FeatureExtractor, alphabet: Alphabet, device: torch.device
     ) -> DevScores:
-        """Decode by best path and count errors; the network must be in evaluation mode."""
+        """Decode by best path and count errors; the network must be in evaluation mode.
+
+        Raises:
+            TrainingError: the network's output is NaN.
+        """
         chars = words = ErrorCounts()
         loss = 0.0
         num_labels = num_frames = num_blank = 0
@@ -59,6 +65,7 @@ class DevSet:
             padded, lengths = pad_waveforms(waveforms)
             logits, frames = network(*features(padded.to(device), lengths.to(device)))
             log_probs = logits.float().log_softmax(-1)
+            _require_numbers(items, log_probs, frames)
             labels, label_lengths = pad_labels([item.labels for item in items])
             losses = ctc_loss(
                 log_probs, frames, labels.to(device), label_lengths.to(device), blank=alphabet.blank
@@ -80,3 +87,12 @@ class DevSet:
             dev_wer=words.rate,
             blank_share=num_blank / num_frames if num_frames else None,
         )
+
+
+def _require_numbers(items: Sequence[Labelled], log_probs: Tensor, frames: Tensor) -> None:
+    for item, rows, length in zip(items, log_probs, frames.tolist(), strict=True):
+        if rows[:length].isnan().any():
+            raise TrainingError(
+                f"dev set: the network's output for {item.utterance.id} is not a number: its "
+                f"weights have grown too large; lower optim.peak_lr and train again"
+            )
