@@ -278,7 +278,9 @@ class Trainer:
     def _note_unreadable(self, batches: EpochBatches) -> None:
         """Name what could not be read since the last step."""
         for unreadable in batches.unreadable:
-            self.observer.on_warning(f"epoch {self.progress.epoch + 1}: {unreadable.reason}")
+            self.observer.on_warning(
+                f"epoch {self.progress.epoch + 1}: {unreadable.id} left out: {unreadable.reason}"
+            )
         self.progress.skipped += len(batches.unreadable)
         batches.unreadable.clear()
 
