@@ -62,6 +62,11 @@ def check_fields_exist(told: Mapping[str, str], known: Sequence[str], source: Pa
         ManifestError: names the field and those that exist.
     """
     for field in told:
+        if not known:
+            raise ManifestError(
+                f"{source}: --columns {field}={told[field]}: this format has no columns to choose; "
+                f"leave --columns out"
+            )
         if field not in known:
             near = difflib.get_close_matches(field, known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -86,8 +91,8 @@ def _column(name: str, header: Sequence[str], source: Path) -> int:
 def _cannot_tell(
     missing: Sequence[str], header: Sequence[str], chosen: Mapping[str, int], source: Path
 ) -> ManifestError:
-    free = [name for at, name in enumerate(header) if at not in chosen.values() and name]
-    known = {field: header[column] for field, column in chosen.items()}
+    known = {field: header[column] for field, column in chosen.items() if field in _NEEDED}
+    free = [name for name in header if name and name not in known.values()]
     example = known | dict(zip(missing, [*free, *["NAME"] * len(missing)], strict=False))
     argument = ",".join(f"{field}={example[field]}" for field in _NEEDED)
     return ManifestError(
