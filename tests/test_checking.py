@@ -381,7 +381,8 @@ def test_splits_inside_one_manifest_are_sets(corpus):
 
 def test_two_silent_recordings_are_not_one_recording(corpus):
     zero = np.zeros(RATE, np.float32)
-    train, test = [*corpus.set_of(6), corpus.add(zero, text="")], [corpus.add(zero, text="")]
+    train = [*corpus.set_of(6), corpus.add(zero, text=""), corpus.add(zero, text="")]
+    test = [corpus.add(zero, text="")]
 
     assert {f.kind for f in check({"train": train, "test": test}).findings} == {Kind.EMPTY_TEXT}
 
@@ -401,6 +402,7 @@ def test_a_sample_reads_part_says_so_and_is_the_same_each_time(corpus):
         "train: 5 of 12 recordings were read; the others may hide defects"
     )
     assert first.sets[0].read + len(first.fatal) == 5
+    assert list(first.fatal) == sorted(first.fatal, key=lambda finding: finding.items)
 
 
 @pytest.mark.parametrize("workers", [1, 4])
