@@ -52,8 +52,10 @@ def set_one(override):
         ),
         (
             {"text": {"rules": ["nfc", "upper"]}},
-            "text.rules: no rule is called 'upper'; there are: nfc, nfkc, whitespace, lowercase, "
-            "casefold, punctuation, found ['nfc', 'upper']",
+            (
+                "text.rules: no rule is called 'upper'; there are: nfc, nfkc, whitespace, "
+                "lowercase, casefold, punctuation, found ['nfc', 'upper']"
+            ),
         ),
         (
             {"text": {"unit": "letter"}},
@@ -67,8 +69,10 @@ def set_one(override):
         ({"training": {"epochs": 2.5}}, None),
         (
             {"frontend": {"kind": "mfcc"}, "augment": {"warp": [0.9, 1.1]}},
-            "augment.warp and augment.response_db act on spectra; with frontend.kind mfcc leave "
-            "them at [1, 1] and 0",
+            (
+                "augment.warp and augment.response_db act on spectra; with frontend.kind mfcc "
+                "leave them at [1, 1] and 0"
+            ),
         ),
     ],
 )

@@ -54,6 +54,8 @@ def test_errors_are_counted_against_the_transcripts(tone_items, network):
 
 
 def test_scores_do_not_depend_on_batches(tone_items, network):
+    with torch.no_grad():
+        network.ctc.output.bias[2] = 1.0  # what padding would say
     one_by_one = score(tone_items, network, batch_frames=1)
     together = score(tone_items[::-1], network, batch_frames=10_000)
 

@@ -4,6 +4,12 @@ from ctcasr.errors import OutputError
 from ctcasr.files import atomic_write, write_text
 
 
+def write_half(path, error):
+    with atomic_write(path) as file:
+        file.write(b"half")
+        raise error
+
+
 def test_text_is_written_as_utf8_with_lf_ends(tmp_path):
     path = tmp_path / "deep" / "er" / "naïve.txt"
 
@@ -16,9 +22,8 @@ def test_what_stood_there_stays_whole_when_writing_fails(tmp_path):
     path = tmp_path / "a.txt"
     write_text(path, "before")
 
-    with pytest.raises(RuntimeError), atomic_write(path) as file:
-        file.write(b"half")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        write_half(path, RuntimeError())
 
     assert path.read_text() == "before"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
@@ -37,9 +42,8 @@ def test_a_reader_never_sees_half_a_file(tmp_path):
 
 
 def test_an_interrupted_write_leaves_nothing_behind(tmp_path):
-    with pytest.raises(KeyboardInterrupt), atomic_write(tmp_path / "a") as file:
-        file.write(b"half")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        write_half(tmp_path / "a", KeyboardInterrupt())
 
     assert list(tmp_path.iterdir()) == []
 
@@ -47,8 +51,8 @@ def test_an_interrupted_write_leaves_nothing_behind(tmp_path):
 def test_a_full_disk_is_named_in_one_line(tmp_path):
     path = tmp_path / "a.txt"
 
-    with pytest.raises(OutputError) as caught, atomic_write(path):
-        raise OSError(28, "No space left on device")
+    with pytest.raises(OutputError) as caught:
+        write_half(path, OSError(28, "No space left on device"))
 
     assert str(caught.value) == (
         f"{path}: cannot be written (No space left on device); what stood there before is "

@@ -26,9 +26,13 @@ def test_the_second_signal_does_not_wait():
 def test_handlers_are_put_back_even_after_an_error():
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
 
-    with pytest.raises(RuntimeError), listen_for_stop():
-        assert signal.getsignal(signal.SIGINT) not in before
-        raise RuntimeError
+    def fail():
+        with listen_for_stop():
+            assert signal.getsignal(signal.SIGINT) not in before
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
 
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 

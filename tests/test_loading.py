@@ -23,8 +23,8 @@ def make(items, *, augment=NO_AUGMENTATION, **values):
 def assert_equal_batches(some, others):
     assert [batch.ids for batch in some] == [batch.ids for batch in others]
     for one, other in zip(some, others, strict=True):
-        for field in ("waveforms", "lengths", "labels", "label_lengths"):
-            assert torch.equal(getattr(one, field), getattr(other, field))
+        for name in ("waveforms", "lengths", "labels", "label_lengths"):
+            assert torch.equal(getattr(one, name), getattr(other, name))
         for field in dataclasses.fields(one.distortion):
             mine, theirs = (getattr(b.distortion, field.name) for b in (one, other))
             assert torch.equal(mine, theirs)

@@ -242,7 +242,7 @@ def append_deltas(features: Tensor, lengths: Tensor, *, orders: int, reach: int 
         for n in range(1, reach + 1):
             ahead = torch.minimum(steps + n, last)[..., None].expand_as(features)
             behind = (steps - n).clamp_min(0).expand(len(lengths), -1)
-            behind = torch.minimum(behind, last)[..., None].expand_as(features)
+            behind = behind[..., None].expand_as(features)
             slope += n * (parts[-1].gather(1, ahead) - parts[-1].gather(1, behind))
         parts.append(slope / scale)
     return torch.cat(parts, dim=-1)
