@@ -227,7 +227,6 @@ def test_a_checkpoint_that_cannot_be_saved_loses_no_epoch_and_no_line(
     assert_same_run((fit(resume(make_trainer(run, tone_items))), run), unbroken)
 
 
-@pytest.mark.parametrize("step", [1, 2, 3, 4, 5, 6])
 def test_metrics_that_cannot_be_written_are_written_by_the_resumed_run(
     tone_items, tmp_path, unbroken
 ):
@@ -238,7 +237,7 @@ def test_metrics_that_cannot_be_written_are_written_by_the_resumed_run(
         metrics.rename(aside)
         metrics.mkdir()
 
-    with pytest.raises(OutputError, match="metrics.jsonl: cannot be written"):
+    with pytest.raises(OutputError, match=r"metrics\.jsonl: cannot be written"):
         fit(make_trainer(run, tone_items, watcher=Watcher(stop_at=7, then=block)))
     metrics.rmdir()
     aside.rename(metrics)
@@ -246,6 +245,7 @@ def test_metrics_that_cannot_be_written_are_written_by_the_resumed_run(
     assert_same_run((fit(resume(make_trainer(run, tone_items))), run), unbroken)
 
 
+@pytest.mark.parametrize("step", [1, 2, 3, 4, 5, 6])
 def test_a_run_past_an_unreadable_batch_resumes_as_if_unbroken(tone_items, tmp_path, step):
     for item in tone_items[4:6]:
         item.utterance.audio.write_bytes(item.utterance.audio.read_bytes()[:999])
