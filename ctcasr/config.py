@@ -135,6 +135,18 @@ class ScoreConfig(Section):
     _known_rules = field_validator("rules")(_check_rules)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes text that cannot be seen: YAML folds some of it, as U+0085, into a space."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = None if text.isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
 class RunConfig(Section):
     """Everything that decides what a run does."""
 
@@ -164,7 +176,8 @@ class RunConfig(Section):
 
     def to_yaml(self) -> str:
         """Return the whole configuration, defaults included, as YAML."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        values = self.model_dump(mode="json")
+        return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
     def num_encoder_frames(self, num_samples: int) -> int:
         """Return T' for N samples at the model's rate: what CTC aligns labels with."""
