@@ -121,6 +121,16 @@ def test_nemo_lines_keep_every_field_and_lose_no_line_silently(tmp_path):
     assert imported.left_out == (("gone", f"recording {gone!r} not found"),)
 
 
+def test_a_folder_of_recordings_with_its_manifest_is_not_taken_as_unlabelled(tmp_path):
+    make_wavs(tmp_path, "audio/a.wav")
+    make_files(tmp_path, manifest__jsonl='{"audio": "audio/a.wav", "text": "hi"}\n')
+
+    assert [u.text for u in import_manifest(tmp_path).utterances] == ["hi"]
+    make_files(tmp_path, more__jsonl="")
+    with pytest.raises(ManifestError, match=r"found manifest\.jsonl, more\.jsonl; name the file"):
+        import_manifest(tmp_path)
+
+
 def test_an_import_can_be_written_read_and_imported_again(tmp_path):
     make_wavs(tmp_path / "rec", "anna/a.wav", "ben/b.wav")
     make_files(tmp_path / "rec" / "anna", a__txt="hello")
@@ -199,7 +209,7 @@ def test_sources_that_cannot_be_told_say_what_to_do(tmp_path):
         (odd, "kalid", f"--from kalid: no such format; choose from {every}"),
         (odd, "kaldi", "wav.scp: cannot be read"),
         (odd / "a.docx", "kaldi", "a file, but kaldi is the format of a folder"),
-        (odd, "nemo", "not a file, but nemo is the format of one"),
+        (odd, "nemo", "needs one manifest to import, found none; name the file"),
         (odd, "ljspeech", "not a file, but ljspeech is the format of one"),
         (odd, "folder", "nothing found to import"),
     ]:

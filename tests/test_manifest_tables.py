@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from ctcasr.errors import ManifestError
-from ctcasr.manifest import SourceFormat, import_manifest
+from ctcasr.manifest import import_manifest
 
 
 def make_wavs(folder: Path, *names: str) -> None:
@@ -359,5 +359,7 @@ def test_a_folder_of_recordings_with_one_spreadsheet_is_a_table(tmp_path):
 
     assert texts_of(import_manifest(tmp_path)) == {"a.wav": "x"}
     (tmp_path / "more.tsv").write_text("file\ttext\n", encoding="utf-8")
-    with pytest.raises(ManifestError, match=r"needs one table .* found more\.tsv, texts\.csv"):
-        import_manifest(tmp_path, source_format=SourceFormat.TABLE)
+    with pytest.raises(
+        ManifestError, match=r"needs one table .* found more\.tsv, texts\.csv; name"
+    ):
+        import_manifest(tmp_path)

@@ -30,7 +30,8 @@ from ctcasr.manifest.readers.textgrid import collect_textgrid
 __all__ = ["Imported", "SourceFormat", "import_manifest"]
 
 _JSON_SUFFIXES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
-_TABLE_SUFFIXES = tuple(suffix for suffix in DELIMITED_SUFFIXES if suffix != ".txt")
+_JSON_IN_FOLDER = (".jsonl", ".jsonl.gz")  # a .json file in a folder may be anything, as a .txt
+_TABLES_IN_FOLDER = (*(s for s in DELIMITED_SUFFIXES if s != ".txt"), *SPREADSHEET_SUFFIXES)
 
 
 class SourceFormat(StrEnum):
@@ -108,7 +109,9 @@ def _entry(source: Path, form: SourceFormat) -> Path:
     if form is SourceFormat.LJSPEECH and source.is_dir():
         source = source / "metadata.csv"
     elif form is SourceFormat.TABLE and source.is_dir():
-        source = _only_table(source)
+        source = _only_file(source, _TABLES_IN_FOLDER, "table")
+    elif form is SourceFormat.NEMO and source.is_dir():
+        source = _only_file(source, _JSON_IN_FOLDER, "manifest")
     if form in _FILES and not source.is_file():
         raise ManifestError(f"{source}: not a file, but {form} is the format of one; name that")
     return source
@@ -155,18 +158,19 @@ def _detect_in_folder(folder: Path) -> SourceFormat | None:
     suffixes = {path.suffix.lower() for path in files}
     if any(path.suffix.lower() == ".txt" and path.with_suffix("") in recordings for path in files):
         return SourceFormat.FOLDER
+    if _files_ending(folder, _JSON_IN_FOLDER):
+        return SourceFormat.NEMO
     if ".eaf" in suffixes:
         return SourceFormat.ELAN
     if ".textgrid" in suffixes:
         return SourceFormat.TEXTGRID
-    if _tables(folder):
+    if _files_ending(folder, _TABLES_IN_FOLDER):
         return SourceFormat.TABLE
     return SourceFormat.FOLDER if recordings else None
 
 
-def _tables(folder: Path) -> list[Path]:
-    """Return the tables directly in a folder; a .txt file may be anything."""
-    suffixes = (*_TABLE_SUFFIXES, *SPREADSHEET_SUFFIXES)
+def _files_ending(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """Return the files directly in a folder with one of the suffixes, sorted."""
     return sorted(
         path
         for path in folder.iterdir()
@@ -174,11 +178,9 @@ def _tables(folder: Path) -> list[Path]:
     )
 
 
-def _only_table(folder: Path) -> Path:
-    tables = _tables(folder)
-    if len(tables) != 1:
-        found = ", ".join(table.name for table in tables) or "none"
-        raise ManifestError(
-            f"{folder}: needs one table to import, found {found}; name the table itself"
-        )
-    return tables[0]
+def _only_file(folder: Path, suffixes: tuple[str, ...], kind: str) -> Path:
+    files = _files_ending(folder, suffixes)
+    if len(files) != 1:
+        found = ", ".join(path.name for path in files) or "none"
+        raise ManifestError(f"{folder}: needs one {kind} to import, found {found}; name the file")
+    return files[0]

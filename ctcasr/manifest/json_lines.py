@@ -3,7 +3,7 @@
 Reading forgives what editors and other tools do to text files (a byte order mark, CRLF, empty
 lines, NeMo's name for the audio) and refuses everything else by line, so that a mistake never
 becomes a training example. Writing passes the same checks: what is written can be read again, and
-reads back equal. The whole file is held in memory.
+reads back equal. The whole file is held in memory; a line costs some tens of microseconds.
 
 JSON: RFC 8259. Lines: https://jsonlines.org. Schema: `Utterance`.
 """
