@@ -293,6 +293,8 @@ def pick_device(device: str) -> torch.device:
         chosen = torch.device(device)
     except RuntimeError as error:
         raise ConfigError(f"--device {device}: unknown; give auto, cpu, cuda or cuda:N") from error
+    if chosen.type not in ("cpu", "cuda"):
+        raise ConfigError(f"--device {device}: unknown; give auto, cpu, cuda or cuda:N")
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         raise ConfigError(
             f"--device {device}: there are {torch.cuda.device_count()} GPUs that torch can use; "
@@ -410,13 +412,14 @@ def _alphabet_from_header(values: Mapping[str, Any], subword_model: Tensor | Non
 
 
 def check_samples(
-    samples: NDArray[np.floating[Any]], sample_rate: int | None
+    given: NDArray[np.floating[Any]], sample_rate: int | None
 ) -> tuple[NDArray[np.float32], int]:
     """Return samples of one's own as (channels, N) float32, and their rate.
 
     Raises:
-        AudioError: no rate, not floats, not one or two axes, NaN.
+        AudioError: no rate, not floats, not one or two axes, axes exchanged, NaN.
     """
+    samples = np.asarray(given)  # a list or a tensor will do
     if sample_rate is None:
         raise AudioError("array: no sample rate; give sample_rate=..., in Hz")
     if not np.issubdtype(samples.dtype, np.floating):
@@ -426,6 +429,11 @@ def check_samples(
         )
     if samples.ndim not in (1, 2):
         raise AudioError(f"array: shape {samples.shape}; give (samples,) or (channels, samples)")
+    if samples.ndim == 2 and samples.shape[0] > samples.shape[1] > 0:
+        raise AudioError(
+            f"array: shape {samples.shape} would be {samples.shape[0]:,} channels; give "
+            f"(channels, samples), as in samples.T"
+        )
     if not np.isfinite(samples).all():
         raise AudioError("array: holds NaN or infinite samples; repair the recording")
     return np.atleast_2d(samples).astype(np.float32), sample_rate

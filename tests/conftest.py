@@ -1,5 +1,9 @@
 """What many test files need: recordings made on the spot, and one thread."""
 
+import io
+import signal
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +13,11 @@ import torch
 from hypothesis import settings
 
 from ctcasr.alphabet import Alphabet, build_alphabet
+from ctcasr.cli.app import main
+from ctcasr.config import load_config
+from ctcasr.manifest import write_manifest
 from ctcasr.manifest.utterance import Utterance
+from ctcasr.pipeline.train import train
 from ctcasr.training.loading import Labelled
 
 settings.register_profile("default", deadline=None, max_examples=50)
@@ -77,3 +85,78 @@ def tone_items(make_utterance):
 def tone_alphabet() -> Alphabet:
     """Blank, space, a, b, c, d."""
     return build_alphabet(["a b c d"])
+
+
+@dataclass(frozen=True)
+class ToneRun:
+    """A finished training on tones: its run folder, and what it learned from.
+
+    Attributes:
+        folder: the run folder; recordings: eight WAV files; manifest: of them;
+        config: the YAML file; texts: by name of the recording.
+    """
+
+    folder: Path
+    recordings: Path
+    manifest: Path
+    config: Path
+    texts: dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def tone_run(tmp_path_factory) -> ToneRun:
+    """A tiny model, trained by `ctcasr.train`, that reads its eight recordings without error."""
+    root = tmp_path_factory.mktemp("tones")
+    recordings, texts = root / "recordings", {}
+    recordings.mkdir()
+    for number, text in enumerate(TONE_TEXTS):
+        texts[f"{number}-{text}"] = text
+        samples = speak_tones(text, seed=number)
+        soundfile.write(recordings / f"{number}-{text}.wav", samples, 8_000, subtype="PCM_16")
+    manifest, config = root / "tones.jsonl", root / "tones.yaml"
+    write_manifest(
+        manifest,
+        [
+            Utterance(id=name, audio=recordings / f"{name}.wav", text=text, speaker="xy"[at % 2])
+            for at, (name, text) in enumerate(texts.items())
+        ],
+    )
+    config.write_text(
+        f"""
+data: {{train: {manifest.as_posix()}, dev: {manifest.as_posix()}, batch_size: 2}}
+frontend: {{sample_rate: 8000, num_mels: 20}}
+augment: {{speed: [1, 1], gain_db: [0, 0], shift_ms: 0, time_masks: 0, freq_masks: 0}}
+encoder: {{layers: 1, hidden: 16, stride: 2, dropout: 0.0}}
+optim: {{peak_lr: 0.02, warmup_steps: 5}}
+training: {{epochs: 45, average: 1, precision: fp32}}
+""",
+        encoding="utf-8",
+    )
+    train(load_config(config), run=root / "run", device="cpu")
+    return ToneRun(root / "run", recordings, manifest, config, texts)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended, and what it said."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def ctcasr(capsys, monkeypatch):
+    """Return a function that runs a command in this process, as the installed program would."""
+    terminate = signal.getsignal(signal.SIGTERM)
+
+    def run(*arguments: object, stdin: bytes = b"") -> Ended:
+        words = [str(argument) for argument in arguments]
+        monkeypatch.setattr(sys, "argv", ["ctcasr", *words])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        status = main(words)
+        printed = capsys.readouterr()
+        return Ended(status, printed.out, printed.err)
+
+    yield run
+    signal.signal(signal.SIGTERM, terminate)

@@ -4,13 +4,17 @@ from pathlib import Path
 
 import click
 
-from ctcasr.cli.options import PATH, set_option, workers_option
+from ctcasr.cli.options import PATH, command, set_option, workers_option
 from ctcasr.cli.progress import announce, counting
 
 FOUND_FATAL = 3
 
 
-@click.command("check")
+@command(
+    "check",
+    "ctcasr check data/train.jsonl data/dev.jsonl data/test.jsonl -c my.yaml",
+    "ctcasr check recordings.jsonl --sample 500 -o findings/",
+)
 @click.argument("manifests", nargs=-1, required=True, type=PATH, metavar="MANIFEST...")
 @click.option(
     "-c",
@@ -32,7 +36,7 @@ def check_command(
     overrides: tuple[str, ...],
     workers: int,
 ) -> int:
-    """Find what is wrong with recordings and texts before training on them.
+    """Find what is wrong with a data set before training on it.
 
     Name all manifests of an experiment at once: leaks from one into another are found only so.
     The one called train (or else the first) gives the alphabet. Exit status 3: fatal findings.

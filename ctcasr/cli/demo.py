@@ -2,19 +2,22 @@
 
 import click
 
-from ctcasr.cli.options import device_option
-from ctcasr.cli.progress import announce, describe_speed
+from ctcasr.cli.options import command, device_option
+from ctcasr.cli.progress import announce, count_of, describe_speed
 
 
-@click.command("demo")
+@command("demo", "ctcasr demo")
 @device_option
 def demo_command(device: str) -> None:
-    """Transcribe the recordings that ship with ctcasr, with its built-in model."""
+    """Transcribe the recordings that ship with ctcasr.
+
+    The built-in model has never heard their speakers; its errors are shown as they are.
+    """
     from ctcasr.pipeline.demo import DEMO_MODEL, run_demo
     from ctcasr.recognizer import load
 
-    announce(f"model {DEMO_MODEL}; speakers it has never heard; errors are shown as they are")
     recognizer = load(DEMO_MODEL, device=device)
+    announce(f"model {DEMO_MODEL}; speakers it has never heard; errors are shown as they are")
     audio = seconds = 0.0
     wrong = count = 0
     for heard in run_demo(recognizer):
@@ -30,4 +33,6 @@ def demo_command(device: str) -> None:
             f"  {heard.audio_seconds:.2f} s of audio in {heard.seconds:.3f} s, real-time factor "
             f"{heard.seconds / heard.audio_seconds:.3f}"
         )
-    announce(f"{count} recordings, {wrong} with an error; {describe_speed(audio, seconds)}")
+    announce(
+        f"{count_of(count, 'recording')}, {wrong} with an error; {describe_speed(audio, seconds)}"
+    )

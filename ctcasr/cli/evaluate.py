@@ -7,6 +7,7 @@ import click
 from ctcasr.cli.options import (
     PATH,
     batch_size_option,
+    command,
     decode_config,
     decoding_options,
     device_option,
@@ -17,7 +18,11 @@ from ctcasr.cli.options import (
 from ctcasr.cli.progress import announce, counting
 
 
-@click.command("evaluate")
+@command(
+    "evaluate",
+    "ctcasr evaluate -m exp/mine data/test.jsonl -o exp/mine/eval/test",
+    "ctcasr evaluate -m exp/mine data/test.jsonl -o exp/mine/eval/beam --beam 16",
+)
 @model_option
 @click.argument("manifest", type=PATH, metavar="MANIFEST")
 @click.option(

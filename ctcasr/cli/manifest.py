@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ctcasr.cli.options import PATH
-from ctcasr.cli.progress import announce
+from ctcasr.cli.options import PATH, command
+from ctcasr.cli.progress import announce, count_of
 
 if TYPE_CHECKING:
     from ctcasr.manifest import Utterance
@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 _SHOWN = 5
 
 
-@click.command("manifest")
+@command(
+    "manifest",
+    "ctcasr manifest texts.xlsx -o data/ --columns audio=File,text=Sentence,speaker=Who \\",
+    "                --split 80/10/10 --by speaker",
+    "ctcasr manifest recordings/ -o recordings.jsonl",
+)
 @click.argument("source", type=PATH, metavar="SOURCE")
 @click.option(
     "-o",
@@ -55,14 +60,10 @@ def manifest_command(
     seed: int,
     overwrite: bool,
 ) -> None:
-    r"""Make a manifest out of recordings and texts you have.
+    """Make a manifest out of recordings and texts you have.
 
     SOURCE is a table (.csv, .tsv, .xlsx), a folder of recordings with texts of the same name, a
     Kaldi data directory, a NeMo manifest, LJSpeech, Common Voice, ELAN or TextGrid.
-
-    \b
-    ctcasr manifest texts.xlsx -o data/ --columns audio=File,text=Sentence,speaker=Who \
-                    --split 80/10/10 --by speaker
     """
     from ctcasr.manifest import (
         import_manifest,
@@ -87,6 +88,8 @@ def manifest_command(
     for path, items in files.items():
         write_manifest(path, items)
         click.echo(f"{path}: {_describe(items)}")
+    for note in imported.notes:
+        announce(note)
     for item, reason in imported.left_out[:_SHOWN]:
         announce(f"left out: {item}: {reason}")
     if len(imported.left_out) > _SHOWN:
@@ -104,13 +107,13 @@ def _parse_columns(text: str) -> dict[str, str]:
 
 
 def _describe(items: "Sequence[Utterance]") -> str:
-    parts = [f"{len(items)} items"]
+    parts = [count_of(len(items), "item")]
     durations = [item.duration for item in items if item.duration is not None]
     if items and len(durations) == len(items):
         parts.append(f"{sum(durations) / 60:.1f} min")
     speakers = {item.speaker for item in items} - {None}
     if speakers:
-        parts.append(f"{len(speakers)} speakers")
+        parts.append(count_of(len(speakers), "speaker"))
     unlabelled = sum(item.text is None for item in items)
     if unlabelled:
         parts.append(f"{unlabelled} without text")

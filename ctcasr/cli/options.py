@@ -9,7 +9,19 @@ import click
 if TYPE_CHECKING:
     from ctcasr.config import DecodeConfig
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def command(name: str, *examples: str) -> Callable[[_Function], click.Command]:
+    """Declare a command; its docstring's first line is its summary, the examples end its help."""
+
+    def declare(function: _Function) -> click.Command:
+        summary = (function.__doc__ or "").partition("\n")[0]
+        epilog = "\n".join(["\b", "Examples:", *(f"  {example}" for example in examples)])
+        return click.command(name, short_help=summary, epilog=epilog)(function)
+
+    return declare
+
 
 # Existence is checked by the pipeline, whose messages say what to do next.
 PATH = click.Path(path_type=Path)
@@ -51,20 +63,20 @@ model_option = click.option(
 )
 
 
-def decoding_options(command: _Command) -> _Command:
+def decoding_options(function: _Function) -> _Function:
     """Add --beam and --nbest."""
-    command = click.option(
+    function = click.option(
         "--nbest",
         type=click.IntRange(min=1),
         metavar="N",
         help="Give the N best texts (jsonl); needs a beam of at least N.",
-    )(command)
+    )(function)
     return click.option(
         "--beam",
         type=click.IntRange(min=0),
         metavar="K",
         help="Prefix beam search that keeps K prefixes; 0 is best path.",
-    )(command)
+    )(function)
 
 
 def decode_config(

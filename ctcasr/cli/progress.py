@@ -8,15 +8,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
-
 if TYPE_CHECKING:
     from ctcasr.training.metrics import EpochReport, StepReport
 
 
 def announce(message: str) -> None:
-    """Print one line on standard error."""
-    click.echo(message, err=True)
+    """Print one line on standard error, above the bar where there is one."""
+    sys.stderr.write(message + "\n")
+
+
+def count_of(number: int, what: str) -> str:
+    """Return "1 item", "2 items"."""
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
 def describe_speed(audio_seconds: float, seconds: float) -> str:
@@ -28,9 +31,9 @@ def describe_speed(audio_seconds: float, seconds: float) -> str:
 
 
 @contextmanager
-def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+def counting(what: str, *, hidden: bool = False) -> Iterator[Callable[[int, int], None]]:
     """Show how many items are done; yields a function to be told (done, total)."""
-    if not sys.stderr.isatty():
+    if hidden or not sys.stderr.isatty():
         yield lambda done, total: None
         return
     from rich.console import Console
@@ -48,7 +51,8 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
         task = progress.add_task(what, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
@@ -65,6 +69,7 @@ class TrainingDisplay:
 
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._progress = None
+        self._dev_error = ""  # of the last epoch that ended
         if self._console.is_terminal:
             self._progress = Progress(
                 TextColumn("{task.description}"),
@@ -89,7 +94,7 @@ class TrainingDisplay:
         if not self._progress:
             return
         facts = (
-            f"loss {report.loss:.3f}  lr {report.learning_rate:.1e}  "
+            f"loss {report.loss:.3f}  {self._dev_error}lr {report.learning_rate:.1e}  "
             f"{report.audio_rate:.0f} audio s/s  padding {report.padding:.1%}  "
             f"waiting {report.waiting:.1%}  {format_time(report.seconds_left)} left"
         )
@@ -105,6 +110,8 @@ class TrainingDisplay:
         """Print a line about the epoch."""
         from ctcasr.pipeline.train import describe_epoch
 
+        if report.dev_cer is not None:
+            self._dev_error = f"dev CER {report.dev_cer:.1%}  "
         self._print(describe_epoch(report))
 
     def on_warning(self, message: str) -> None:

@@ -4,10 +4,14 @@ from pathlib import Path
 
 import click
 
-from ctcasr.cli.options import PATH
+from ctcasr.cli.options import PATH, command
 
 
-@click.command("score")
+@command(
+    "score",
+    "ctcasr score test.jsonl hypotheses.jsonl -o scores/",
+    "ctcasr score said.txt heard.txt --rules nfc,whitespace,casefold,punctuation",
+)
 @click.argument("reference", type=PATH, metavar="REF")
 @click.argument("hypothesis", type=PATH, metavar="HYP")
 @click.option(

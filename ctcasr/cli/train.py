@@ -1,6 +1,5 @@
 """`ctcasr train`."""
 
-import sys
 from pathlib import Path
 
 import click
@@ -8,13 +7,19 @@ import click
 from ctcasr.cli.options import (
     PATH,
     batch_size_option,
+    command,
     device_option,
     set_option,
 )
 from ctcasr.cli.progress import TrainingDisplay, announce
 
 
-@click.command("train")
+@command(
+    "train",
+    "ctcasr train my.yaml -o exp/mine",
+    "ctcasr train my.yaml -o exp/mine --resume",
+    "ctcasr train my.yaml -o exp/slow --set data.train=train.jsonl --set optim.peak_lr=3e-4",
+)
 @click.argument("config", metavar="CONFIG")
 @click.option("-o", "--output", "run", type=PATH, required=True, metavar="RUN", help="Run folder.")
 @click.option(
@@ -40,15 +45,13 @@ def train_command(
     batch_size: int | None,
     workers: int | None,
 ) -> int:
-    r"""Train a recognizer.
+    """Train a recognizer on recordings and their texts.
 
     CONFIG is a YAML file or the name of a packaged configuration; data.train and data.dev name
     the manifests.
-
-    \b
-    ctcasr train speech-small -o exp/mine --set data.train=train.jsonl --set data.dev=dev.jsonl
     """
     from ctcasr.config import load_config
+    from ctcasr.pipeline.provenance import command_line
     from ctcasr.pipeline.train import train
     from ctcasr.training.interruption import Interrupted
 
@@ -65,12 +68,11 @@ def train_command(
                 resume=resume,
                 device=device,
                 observer=display,
-                command=["ctcasr", *sys.argv[1:]],
             )
     except Interrupted as interruption:
-        announce(
-            f"{interruption}; state saved, go on with: ctcasr train {config} -o {run} --resume"
-        )
+        command = command_line()
+        again = command if resume else f"{command} --resume"
+        announce(f"{interruption}; state saved, go on with: {again}")
         return 128 + interruption.signal_number
     announce(f"model: {model}")
     announce(f"use it: ctcasr transcribe -m {run} RECORDING.wav")

@@ -1,5 +1,6 @@
 """`ctcasr transcribe`."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ import click
 from ctcasr.cli.options import (
     PATH,
     batch_size_option,
+    command,
     decode_config,
     decoding_options,
     device_option,
@@ -16,7 +18,7 @@ from ctcasr.cli.options import (
     set_option,
     workers_option,
 )
-from ctcasr.cli.progress import announce, counting, describe_speed
+from ctcasr.cli.progress import announce, count_of, counting, describe_speed
 
 if TYPE_CHECKING:
     from ctcasr.pipeline.inputs import Input
@@ -28,7 +30,12 @@ if TYPE_CHECKING:
 ITEMS_FAILED = 3
 
 
-@click.command("transcribe")
+@command(
+    "transcribe",
+    "ctcasr transcribe -m exp/mine recording.wav",
+    "ctcasr transcribe -m en-alnum recordings/ -f txt,jsonl -o texts/",
+    "ffmpeg -i talk.m4a -f wav - | ctcasr transcribe -m en-alnum -",
+)
 @model_option
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option(
@@ -68,14 +75,10 @@ def transcribe_command(
     batch_size: int | None,
     workers: int,
 ) -> int:
-    r"""Turn recordings into text.
+    """Turn recordings into text.
 
     INPUT is an audio file, a folder, a glob, a manifest (.jsonl), or - for the bytes of one
     recording on standard input.
-
-    \b
-    ctcasr transcribe -m exp/mine recording.wav
-    ctcasr transcribe -m en-alnum recordings/ -f txt,jsonl -o texts/
     """
     from ctcasr.pipeline.inputs import find_inputs
     from ctcasr.pipeline.outputs import TranscriptFiles
@@ -86,19 +89,20 @@ def transcribe_command(
     if skip_existing and overwrite:
         raise click.UsageError("--skip-existing and --overwrite exclude each other; give one")
     chosen = _parse_formats(formats)
+    if output is None and len(chosen) > 1:
+        raise click.UsageError(f"-f {formats}: several formats need a folder to go to: -o DIR")
     items = find_inputs(inputs)
     plan = _plan(items, output, chosen, skip_existing=skip_existing, overwrite=overwrite)
     recognizer = load(model, device=device)
     decode = decode_config(recognizer.config.decode, beam=beam, nbest=nbest, overrides=overrides)
     tally = Tally()
     todo = list(plan.todo) if plan else items
-    with counting("transcribing") as advance:
+    # Transcripts that scroll by on the terminal are progress enough.
+    with counting("transcribing", hidden=plan is None and sys.stdout.isatty()) as advance:
         results = transcribe_inputs(
             recognizer, todo, decode=decode, batch_size=batch_size, workers=workers, tally=tally
         )
         if plan is None:
-            if len(chosen) > 1:
-                raise click.UsageError("several formats need a folder to go to: -o DIR")
             for _, transcript in results:
                 click.echo(RENDERERS[chosen[0]](transcript))
                 _tell_failure(transcript.error)
@@ -157,8 +161,7 @@ def _summarise(tally: "Tally", *, skipped: int, rate: int) -> None:
         listed = ", ".join(f"{count} at {stored:,} Hz" for stored, count in sorted(others.items()))
         announce(f"resampled to the model's {rate:,} Hz: {listed}")
     if skipped:
-        announce(f"{skipped} inputs left out: their output stands already")
+        announce(f"{count_of(skipped, 'input')} left out: the output stands already")
     failed = f", {tally.failed} failed" if tally.failed else ""
-    announce(
-        f"{tally.items} recordings{failed}, {describe_speed(tally.audio_seconds, tally.seconds)}"
-    )
+    speed = describe_speed(tally.audio_seconds, tally.seconds)
+    announce(f"{count_of(tally.items, 'recording')}{failed}, {speed}")

@@ -1,15 +1,18 @@
 """What `transcribe INPUT...` means: files, folders, globs, manifests, standard input."""
 
 import glob
+import itertools
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 import soundfile
 
 from ctcasr.errors import ManifestError
 from ctcasr.manifest import Utterance, read_manifest
+from ctcasr.manifest.ids import id_from_path
 
 STANDARD_INPUT = "-"
 # .m4a and its kin cannot be decoded, but must be named rather than passed over.
@@ -43,30 +46,39 @@ def audio_suffixes() -> frozenset[str]:
 def find_inputs(arguments: Sequence[str]) -> list[Input]:
     """Return the items that the arguments name, in order; folders and globs sorted by path.
 
-    A file that does not exist is an item all the same: it fails by name and stops no other.
+    A file that does not exist is an item all the same: it fails by name and stops no other. A
+    recording's id is its path below the folder or glob that found it, without suffix; its whole
+    path where two would have the same.
 
     Raises:
         ManifestError: a manifest cannot be read; a folder or glob holds no recording.
     """
-    return [item for argument in arguments for item in _expand(argument)]
+    items = [item for argument in arguments for item in _expand(argument)]
+    count = Counter(item.utterance.id for item in items)
+    return [item if count[item.utterance.id] == 1 else _with_long_id(item) for item in items]
 
 
 def _expand(argument: str) -> Iterator[Input]:
     path = Path(argument)
     if argument == STANDARD_INPUT:
-        yield _input(path, PurePath("stdin"))
-    elif path.is_dir():
-        yield from _folder(path)
-    elif argument.endswith((".jsonl", ".jsonl.gz")):
-        for utterance in read_manifest(path):
-            yield Input(utterance, PurePath(utterance.id))
+        yield Input(Utterance(id="stdin", audio=path), PurePath("stdin"))
     elif glob.has_magic(argument) and not path.exists():
         yield from _glob(argument)
     else:
-        yield _input(path, PurePath(path.stem))
+        yield from _at(path, root=path if path.is_dir() else path.parent)
 
 
-def _folder(folder: Path) -> Iterator[Input]:
+def _at(path: Path, *, root: Path) -> Iterator[Input]:
+    if path.is_dir():
+        yield from _folder(path, root=root)
+    elif path.name.endswith((".jsonl", ".jsonl.gz")):
+        for utterance in read_manifest(path):
+            yield Input(utterance, _inside(PurePath(utterance.id)))
+    else:
+        yield _recording(path, root=root)
+
+
+def _folder(folder: Path, *, root: Path) -> Iterator[Input]:
     suffixes = audio_suffixes()
     files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in suffixes and f.is_file())
     if not files:
@@ -74,20 +86,32 @@ def _folder(folder: Path) -> Iterator[Input]:
             f"{folder}: no recordings in this folder (looked for {', '.join(sorted(suffixes))})"
         )
     for file in files:
-        yield _input(file, file.relative_to(folder).with_suffix(""))
+        yield _recording(file, root=root)
 
 
 def _glob(pattern: str) -> Iterator[Input]:
     matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - a pattern may be absolute
     if not matches:
         raise ManifestError(f"{pattern}: matches no file; check the pattern and the folder")
+    fixed = itertools.takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts)
+    root = Path(*fixed)
     for match in matches:
-        yield from _expand(match)
+        yield from _at(Path(match), root=root)
 
 
-def _input(path: Path, stem: PurePath) -> Input:
-    name = "stdin" if str(path) == STANDARD_INPUT else path.stem
-    return Input(Utterance(id=name.replace(" ", "_"), audio=path), stem)
+def _recording(path: Path, *, root: Path) -> Input:
+    below = path.relative_to(root)
+    return Input(Utterance(id=id_from_path(below), audio=path), below.with_suffix(""))
+
+
+def _with_long_id(item: Input) -> Input:
+    utterance = item.utterance
+    return replace(item, utterance=replace(utterance, id=id_from_path(utterance.audio)))
+
+
+def _inside(path: PurePath) -> PurePath:
+    """Return a path that leads out of no folder it is put into."""
+    return PurePath(*(part for part in path.parts if part not in (path.anchor, "..")))
 
 
 def read_standard_input() -> bytes:

@@ -62,6 +62,7 @@ def plan_outputs(
         OutputError: several formats for one file, two inputs with one output, or an output that
             stands already and may be neither skipped nor overwritten.
     """
+    _require_no_recording(inputs, output)
     if not is_folder:
         if len(formats) > 1:
             raise OutputError(
@@ -140,6 +141,12 @@ def _require_distinct(inputs: Sequence[Input], paths: Mapping[int, tuple[Path, .
                     f"written to {path}; transcribe them into different folders"
                 )
             taken[path] = item
+
+
+def _require_no_recording(inputs: Sequence[Input], output: Path) -> None:
+    """Refuse to replace a recording by its text, even where outputs may be replaced."""
+    if any(item.utterance.audio == output for item in inputs):
+        raise OutputError(f"{output}: is one of the recordings; name another file for its text")
 
 
 def require_free(paths: Sequence[Path], existing: Existing) -> None:

@@ -5,17 +5,20 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
 _LIBRARIES = ("ctcasr", "torch", "torchaudio", "numpy", "soundfile", "soxr", "jiwer")
 
 
-def command_line(command: Sequence[str] | None = None) -> str:
-    """Return the command that made this, as one would type it; folders above it left out."""
-    words = list(command) if command is not None else [Path(sys.argv[0]).name, *sys.argv[1:]]
-    return shlex.join(words)
+def command_line() -> str:
+    """Return this process's command as one would type it; folders above the program left out."""
+    module = getattr(sys.modules["__main__"], "__spec__", None)
+    if module is None:
+        program = [Path(sys.argv[0]).name]
+    else:
+        program = ["python", "-m", module.name.removesuffix(".__main__")]
+    return shlex.join([*program, *sys.argv[1:]])
 
 
 def versions() -> dict[str, str]:

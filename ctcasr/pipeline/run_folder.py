@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,21 +32,15 @@ class RunFolder:
         self._facts_file = path / "run.json"
         self._config_file = path / "config.yaml"
 
-    def open(
-        self,
-        config: RunConfig,
-        *,
-        manifests: Mapping[str, str],
-        resume: bool,
-        command: Sequence[str] | None,
+    def require_ready(
+        self, config: RunConfig, *, manifests: Mapping[str, str], resume: bool
     ) -> None:
-        """Begin a run, or go on with one.
+        """Refuse to begin where something stands, or to go on with something else.
 
         Args:
             config: of the run.
             manifests: SHA-256 of each manifest, by its key.
             resume: go on where something stands.
-            command: for run.json.
 
         Raises:
             RunFolderError: the folder is not empty and `resume` was not given; or what stands there
@@ -62,9 +56,16 @@ class RunFolder:
             )
         if occupied and self._config_file.is_file():
             self._check_same(config, manifests)
+
+    def begin(self, config: RunConfig, *, manifests: Mapping[str, str]) -> None:
+        """Write down what the run is made of, before its first step.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
         write_text(self._config_file, config.to_yaml())
         self.write_facts(
-            command=command_line(command),
+            command=command_line(),
             commit=commit(),
             versions=versions(),
             seed=config.seed,
@@ -93,8 +94,7 @@ class RunFolder:
         self.write_facts(status=status, ended=_now())
 
     def _check_same(self, config: RunConfig, manifests: Mapping[str, str]) -> None:
-        stored = yaml.safe_load(self._config_file.read_text(encoding="utf-8"))
-        before, now = flatten(stored), flatten(config.model_dump(mode="json"))
+        before, now = flatten(self._stored_config()), flatten(config.model_dump(mode="json"))
         changed = [
             f"{key} ({before.get(key)!r} -> {now.get(key)!r})"
             for key in sorted(before.keys() | now.keys())
@@ -105,13 +105,27 @@ class RunFolder:
                 f"{self.path}: cannot go on, since these keys have changed: {', '.join(changed)}; "
                 f"set them back, or begin in another folder"
             )
-        known = self.facts().get("manifests", {})
-        other = [key for key, digest in manifests.items() if known.get(key, digest) != digest]
+        known = self.facts().get("manifests", manifests)
+        other = [
+            key
+            for key in sorted(known.keys() | manifests.keys())
+            if known.get(key) != manifests.get(key)
+        ]
         if other:
             raise RunFolderError(
-                f"{self.path}: cannot go on, since the manifest of {', '.join(other)} has changed; "
-                f"set it back, or begin in another folder"
+                f"{self.path}: cannot go on, since these manifests have changed: "
+                f"{', '.join(other)}; set them back, or begin in another folder"
             )
+
+    def _stored_config(self) -> dict[str, Any]:
+        try:
+            stored = yaml.safe_load(self._config_file.read_text(encoding="utf-8"))
+            return dict(stored)
+        except (yaml.YAMLError, TypeError, ValueError) as error:
+            raise RunFolderError(
+                f"{self._config_file}: damaged, so that nobody knows what the run was; begin in "
+                f"another folder"
+            ) from error
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

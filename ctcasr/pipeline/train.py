@@ -68,7 +68,6 @@ def train(
     resume: bool = False,
     device: str = "auto",
     observer: TrainingObserver | None = None,
-    command: Sequence[str] | None = None,
 ) -> Path:
     """Train a model and return its file.
 
@@ -78,7 +77,6 @@ def train(
         resume: go on from the newest whole checkpoint; starts afresh where there is none.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         observer: who is told how it goes.
-        command: for run.json; this process's own command line where not given.
 
     Raises:
         CtcasrError: a mistake in configuration, manifests or run folder; nothing usable to learn.
@@ -89,8 +87,9 @@ def train(
     manifests = _read_manifests(config)
     digests = {key: file_sha256(Path(path)) for key, (path, _) in manifests.items()}
     folder = RunFolder(run)
+    folder.require_ready(config, manifests=digests, resume=resume)
     sets = prepare_sets(config, {key: items for key, (_, items) in manifests.items()})
-    folder.open(config, manifests=digests, resume=resume, command=command)
+    folder.begin(config, manifests=digests)
     log = _LoggingObserver(folder.log, observer or SilentObserver())
     _write_skipped(folder, sets, log)
     with _noting_the_end(folder), listen_for_stop() as stop:
@@ -193,11 +192,18 @@ def _write_skipped(folder: RunFolder, sets: TrainingSets, log: "_LoggingObserver
     for name, bad in sets.skipped:
         record = {"set": name, "id": bad.id, "kind": bad.kind, "reason": bad.message}
         append_json_line(folder.skipped, record)
-    if sets.skipped:
-        log.on_warning(
-            f"{len(sets.skipped)} utterances are left out, by name in {folder.skipped}; the first: "
-            f"{sets.skipped[0][1].message}"
-        )
+    for (name, kind), ids in _group_skipped(sets.skipped).items():
+        log.on_warning(f"left out of {name}, {kind}: {', '.join(ids)}; why: {folder.skipped}")
+
+
+def _group_skipped(
+    skipped: Sequence[tuple[str, Unusable]],
+) -> dict[tuple[str, str], list[str]]:
+    """Return the ids of what was put aside, by set and kind."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name, bad in skipped:
+        groups.setdefault((name, bad.kind), []).append(bad.id)
+    return groups
 
 
 def _make_trainer(
@@ -244,6 +250,7 @@ def _training_data(
     return TrainingData(
         sets.train,
         frontend=config.frontend,
+        num_encoder_frames=config.num_encoder_frames,
         augment=config.augment if augmented else NO_AUGMENTATION,
         space=space,
         batch_frames=config.data.batch_frames,
@@ -323,7 +330,7 @@ def _noting_the_end(folder: RunFolder) -> Iterator[None]:
     """Write into run.json how the run ended, whatever happens."""
     try:
         yield
-    except Interrupted:
+    except (Interrupted, KeyboardInterrupt):
         folder.finish("interrupted")
         raise
     except BaseException:

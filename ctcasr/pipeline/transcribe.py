@@ -76,7 +76,11 @@ def transcribe_inputs(
     """
     tally = tally if tally is not None else Tally()
     started = time.perf_counter()
-    read = functools.partial(load_input, recognizer, split_channels=split_channels)
+    # Read here, since a thread that waits for a keyboard cannot be interrupted.
+    standard_input = read_standard_input() if any(i.is_standard_input for i in inputs) else b""
+    read = functools.partial(
+        load_input, recognizer, split_channels=split_channels, standard_input=standard_input
+    )
     for window in _windows(_read_ahead(read, inputs, max(1, workers))):
         loaded = [r for _, result in window if not isinstance(result, Failure) for r in result]
         done = iter(_transcribe_all(recognizer, loaded, decode, batch_size))
@@ -97,16 +101,22 @@ def transcribe_inputs(
 
 
 def load_input(
-    recognizer: Recognizer, item: Input, *, split_channels: bool = True
+    recognizer: Recognizer, item: Input, *, split_channels: bool = True, standard_input: bytes = b""
 ) -> list[Recording]:
     """Read one input; each channel by itself where channels differ, none is named, and it is asked.
+
+    Args:
+        recognizer: the model, whose rate is wanted.
+        item: what to read.
+        split_channels: whether it is asked.
+        standard_input: the bytes meant by "-".
 
     Raises:
         AudioError: it cannot be read.
     """
     utterance = item.utterance
     if item.is_standard_input:
-        stored, rate = read_audio_bytes(read_standard_input(), "standard input")
+        stored, rate = read_audio_bytes(standard_input, "standard input")
     else:
         stored, rate = read_audio(
             utterance.audio, offset=utterance.offset, duration=utterance.duration

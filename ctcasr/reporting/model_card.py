@@ -11,7 +11,10 @@ def render_model_facts(
     config, alphabet, training = header["config"], header["alphabet"], header["training"]
     frontend, encoder = config["frontend"], config["encoder"]
     scores = {key: value for key, value in training["scores"].items() if value is not None}
-    measured = ", ".join(f"{key} {value:.2%}" for key, value in scores.items()) or "not recorded"
+    measured = (
+        ", ".join(f"{_in_words(key)} {value:.2%}" for key, value in scores.items())
+        or "not recorded"
+    )
     labels = [
         label for label in alphabet["labels"] if label != alphabet["labels"][alphabet["blank"]]
     ]
@@ -20,20 +23,29 @@ def render_model_facts(
     rows = {
         "model": name,
         "sha256": sha256,
-        "size": f"{num_parameters:,} parameters, {num_bytes / 1e6:.1f} MB",
+        "size": f"{num_parameters:,} parameters, {_size(num_bytes)}",
         "hears": f"{header['modality']} at {header['sample_rate']:,} Hz, {frontend['kind']}",
         "network": (
-            f"{encoder['subsampling']} x {encoder['stride']}, {encoder['layers']} bidirectional "
-            f"LSTM layers of {encoder['hidden']}, one output per "
+            f"{encoder['subsampling']} x {encoder['stride']}, bidirectional LSTM of "
+            f"{encoder['layers']} x {encoder['hidden']}, one output per "
             f"{1000 * header['frame_shift']:g} ms"
         ),
         "writes": f"{alphabet['unit']}: {shown}{more}",
         "text rules": ", ".join(header["rules"]) or "none",
         "decoder": ", ".join(f"{key} {value}" for key, value in header["decoder"].items()),
         "learned from": f"{training['items']:,} items, {training['amount'] / 60:,.1f} min",
-        "dev scores": measured,
+        "scores": measured,
         "created with": header["created_with"],
         "licence": header["licence"] or "not stated",
     }
     width = max(map(len, rows))
     return "".join(f"{key:<{width}}  {value}\n" for key, value in rows.items())
+
+
+def _in_words(score: str) -> str:
+    """Return "dev CER" for "dev_cer"."""
+    return " ".join(w.upper() if w in ("cer", "wer") else w for w in score.split("_"))
+
+
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e6:.1f} MB" if num_bytes >= 1e6 else f"{num_bytes / 1e3:.0f} kB"
