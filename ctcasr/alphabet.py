@@ -8,6 +8,7 @@ Grapheme clusters: Unicode Standard Annex 29. Subwords: Kudo and Richardson 2018
 """
 
 import io
+import itertools
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -197,6 +198,14 @@ def alphabet_of_labels(labels: Sequence[str], *, unit: Unit, direction: Directio
         AlphabetError: a label stands twice.
     """
     return Alphabet((BLANK_LABEL, *labels), unit=unit, direction=direction)
+
+
+def frames_needed(labels: Sequence[int]) -> int:
+    """Return the fewest frames that CTC can align labels with.
+
+    Adjacent repeats need a blank between them (Graves et al. 2006, section 3.1).
+    """
+    return len(labels) + sum(a == b for a, b in itertools.pairwise(labels))
 
 
 def describe(units: Iterable[str]) -> str:

@@ -94,10 +94,7 @@ class TextConfig(Section):
 
 
 class CtcHeadConfig(Section):
-    """The CTC output layer. Section `heads.ctc`."""
-
-    weight: float = Field(1.0, gt=0)
-    """Weight of its loss."""
+    """The CTC output layer, one linear map; it has no settings. Section `heads.ctc`."""
 
 
 class HeadsConfig(Section):
@@ -309,7 +306,7 @@ def _check_keys(
     for key, value in values.items():
         if key not in section.model_fields:
             near = difflib.get_close_matches(str(key), section.model_fields, n=1, cutoff=0.5)
-            known = ", ".join(section.model_fields)
+            known = ", ".join(section.model_fields) or "none"
             hint = f"did you mean {near[0]!r}?" if near else f"known here: {known}"
             raise ConfigError(f"{name}: {prefix}{key}: unknown key; {hint}")
         inner = section.model_fields[key].annotation

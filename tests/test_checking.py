@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ctcasr.alphabet import Unit, build_alphabet
+from ctcasr.alphabet import Unit, build_alphabet, frames_needed
 from ctcasr.checking import (
     Kind,
     Severity,
@@ -16,7 +16,6 @@ from ctcasr.checking import (
     render_report,
     write_report,
 )
-from ctcasr.checking.alignment_checks import required_frames
 from ctcasr.checking.audio_checks import clipped_share
 from ctcasr.manifest.utterance import Utterance
 
@@ -280,7 +279,7 @@ def test_text_far_too_long_or_short_for_its_recording_is_named(corpus):
     ("labels", "frames"), [((), 0), ((1,), 1), ((1, 2), 2), ((1, 1), 3), ((1, 1, 1, 2, 2), 8)]
 )
 def test_required_frames_count_a_blank_per_adjacent_repeat(labels, frames):
-    assert required_frames(labels) == frames
+    assert frames_needed(labels) == frames
 
 
 @pytest.mark.parametrize(("frames", "fits"), [(5, False), (6, True)])

@@ -30,7 +30,7 @@ def set_one(override):
     [
         ({"optim": {"peek_lr": 1}}, "optim.peek_lr: unknown key; did you mean 'peak_lr'?"),
         ({"optin": {}}, "optin: unknown key; did you mean 'optim'?"),
-        ({"heads": {"ctc": {"wait": 1}}}, "heads.ctc.wait: unknown key; did you mean 'weight'?"),
+        ({"heads": {"ctc": {"weight": 1}}}, "heads.ctc.weight: unknown key; known here: none"),
         (
             {"score": {"zzz": 1}},
             "score.zzz: unknown key; known here: rules",

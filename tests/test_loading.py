@@ -17,7 +17,14 @@ SPACE = (1,)
 
 def make(items, *, augment=NO_AUGMENTATION, **values):
     settings = {"batch_frames": 150, "seed": 1, "workers": 0, "cache_mb": 64} | values
-    return TrainingData(items, frontend=FRONTEND, augment=augment, space=SPACE, **settings)
+    return TrainingData(
+        items,
+        frontend=FRONTEND,
+        augment=augment,
+        num_encoder_frames=FRONTEND.num_frames,
+        space=SPACE,
+        **settings,
+    )
 
 
 def assert_equal_batches(some, others):
@@ -249,3 +256,14 @@ def test_waiting_for_data_is_counted(tone_items):
     assert batches.waited == 0
     assert len([*batches]) > 0
     assert batches.waited > 0
+
+
+def test_no_utterance_is_played_too_fast_to_be_aligned(tone_items):
+    augment = NO_AUGMENTATION.model_copy(update={"speed": (1.5, 2.0)})
+    item = tone_items[0]
+    frames = FRONTEND.num_frames(round(item.seconds * FRONTEND.sample_rate))
+    barely_fits = dataclasses.replace(item, labels=tuple(1 + index % 2 for index in range(frames)))
+
+    batch = next(iter(make([barely_fits], augment=augment).epoch(0)))
+
+    assert FRONTEND.num_frames(int(batch.lengths[0])) >= frames

@@ -72,6 +72,7 @@ def make_trainer(run, items, *, dev=True, watcher=None, augment=STRONG, optim=No
             items,
             frontend=FRONTEND,
             augment=augment,
+            num_encoder_frames=lambda n: encoder.num_frames(FRONTEND.num_frames(n)),
             space=ALPHABET.encode(" "),
             batch_frames=10_000,
             batch_size=2,

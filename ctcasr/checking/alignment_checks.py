@@ -6,17 +6,12 @@ with fewer frames has probability zero and an infinite loss; torch's `zero_infin
 Source: Graves et al. 2006, "Connectionist Temporal Classification", section 3.1.
 """
 
-import itertools
 from collections.abc import Callable, Sequence
 
+from ctcasr.alphabet import frames_needed
 from ctcasr.checking.findings import Kind, Unusable
 from ctcasr.errors import InfeasibleAlignmentError
 from ctcasr.manifest.utterance import Utterance
-
-
-def required_frames(labels: Sequence[int]) -> int:
-    """Return the fewest frames that can hold `labels`: one each, and one blank per repeat."""
-    return len(labels) + _count_repeats(labels)
 
 
 def infeasible_alignment(
@@ -34,14 +29,10 @@ def infeasible_alignment(
         num_samples: N, its length at the model's sample rate.
         num_frames: N -> T', the frames that the encoder gives.
     """
-    frames = num_frames(num_samples)
-    if frames >= max(1, required_frames(labels)):
+    frames, needed = num_frames(num_samples), frames_needed(labels)
+    if frames >= max(1, needed):
         return None
     error = InfeasibleAlignmentError(
-        utterance.id, frames=frames, labels=len(labels), repeats=_count_repeats(labels)
+        utterance.id, frames=frames, labels=len(labels), repeats=needed - len(labels)
     )
     return Unusable(utterance.id, Kind.TOO_FEW_FRAMES, str(error))
-
-
-def _count_repeats(labels: Sequence[int]) -> int:
-    return sum(a == b for a, b in itertools.pairwise(labels))

@@ -8,16 +8,8 @@ against the forward-backward recursion written out.
 Source: Graves et al. 2006, "Connectionist Temporal Classification", sections 3 and 4.
 """
 
-import itertools
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
-
-
-def frames_needed(labels: Sequence[int]) -> int:
-    """Return the fewest frames that hold `labels`: adjacent repeats need a blank between them."""
-    return len(labels) + sum(a == b for a, b in itertools.pairwise(labels))
 
 
 class CtcHead(nn.Module):

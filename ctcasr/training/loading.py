@@ -8,13 +8,14 @@ ahead changes nothing.
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ctcasr.alphabet import frames_needed
 from ctcasr.batching import Batch, pad_labels, pad_waveforms, padding_share, plan_batches
 from ctcasr.errors import AudioError
 from ctcasr.frontends.augmentation import (
@@ -98,6 +99,7 @@ class TrainingData:
         items: the utterances; ids are unique.
         frontend: what the recordings will become.
         augment: how they are varied.
+        num_encoder_frames: N samples -> T', the frames that labels are aligned with.
         space: label ids between joined transcripts; empty where words are labels.
         batch_frames: most feature frames in a batch, padding included.
         batch_size: most utterances in a batch; None sets no limit.
@@ -112,6 +114,7 @@ class TrainingData:
         *,
         frontend: FrontendConfig,
         augment: AugmentConfig,
+        num_encoder_frames: Callable[[int], int],
         space: tuple[int, ...],
         batch_frames: int,
         batch_size: int | None = None,
@@ -122,6 +125,7 @@ class TrainingData:
         self.items = sorted(items, key=lambda item: item.utterance.id)
         self._frontend = frontend
         self._augment = augment
+        self._num_encoder_frames = num_encoder_frames
         self._space = space
         self._batch_frames = batch_frames
         self._batch_size = batch_size
@@ -154,7 +158,18 @@ class TrainingData:
         name = item.utterance.id
         parts, pauses = self._draw_companions(item, epoch)
         distortion = draw_distortion(self._augment, seed=self._seed, epoch=epoch, item=name)
-        return _Plan(name, parts, pauses, distortion)
+        plan = _Plan(name, parts, pauses, distortion)
+        if self._is_too_fast(plan):
+            # It can be aligned as it was said, or it would not be here.
+            plan = replace(plan, distortion=replace(distortion, speed=1.0))
+        return plan
+
+    def _is_too_fast(self, plan: _Plan) -> bool:
+        """Return whether a drawn speed leaves fewer frames than the labels need."""
+        if plan.distortion.speed <= 1:
+            return False
+        num_samples = int(plan.seconds * self._frontend.sample_rate)
+        return self._num_encoder_frames(num_samples) < frames_needed(self._labels(plan))
 
     def _draw_companions(
         self, item: Labelled, epoch: int
