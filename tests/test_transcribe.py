@@ -1,4 +1,7 @@
 import json
+import os
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -134,6 +137,20 @@ def test_existing_outputs_are_refused_then_skipped(transcribe, tone_run, tmp_pat
     assert both.status == 2
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are Unicode there")
+def test_a_name_that_is_not_unicode_fails_alone(transcribe, tone_run, tmp_path):
+    (tmp_path / os.fsdecode(b"na\xefve.wav")).write_bytes(b"RIFF")
+    (tmp_path / "z.wav").write_bytes((tone_run.recordings / "3-cad.wav").read_bytes())
+
+    ended = transcribe(tmp_path, "-f", "tsv")
+    transcribe(tmp_path, "-f", "jsonl", "-o", tmp_path / "out.jsonl")
+
+    assert (ended.status, ended.out) == (3, "na?ve\t\nz\tcad\n")
+    assert "na?ve.wav: a file name that is not Unicode cannot be opened; rename" in ended.err
+    lines = (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["id"] for line in lines] == ["na?ve", "z"]
+
+
 def test_several_formats_need_a_folder(transcribe, tone_run):
     ended = transcribe(tone_run.recordings, "-f", "txt,tsv")
     assert ended.status == 2
@@ -261,7 +278,7 @@ def test_other_rates_are_resampled_and_said_once(transcribe, tone_run, tmp_path)
     from ctcasr.frontends.waveform import resample
 
     samples = speak_tones("cad", seed=3).astype(np.float32)
-    paths = []
+    paths: list[Path] = []
     for rate in (8_000, 44_100, 48_000, 48_000):
         other = resample(samples, from_rate=8_000, to_rate=rate)
         paths.append(wav(tmp_path / f"{len(paths)}.wav", other, rate=rate))

@@ -132,7 +132,7 @@ def test_a_missing_file_is_named(tmp_path):
     path = tmp_path / "a.wav"
 
     assert message(probe_audio, path) == (
-        f"{path}: no such file; correct the path, which counts from the manifest's folder"
+        f"{path}: no such file; correct the path (in a manifest it counts from its folder)"
     )
     assert message(read_audio, path) == message(probe_audio, path)
 

@@ -17,6 +17,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
+from typing import Any
 
 import click
 
@@ -40,7 +41,23 @@ class _Terminated(BaseException):
     """SIGTERM, where no command deals with it itself."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Commands(click.Group):
+    """The subcommands; whoever reads their output may leave early, as `head` does."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run one; a closed pipe is the end of it, where click would call it a failure."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # Say nothing more, not even at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="ctcasr", message="ctcasr %(version)s")
 def app() -> None:
     """Turn recordings into text, with a recognizer that you train and own."""
@@ -83,10 +100,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _interrupted(signal.SIGINT)
     except _Terminated:
         return _interrupted(signal.SIGTERM)
-    except BrokenPipeError:
-        # Whoever read our output has closed it; say nothing more, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
         if error.errno not in _USERS_DISK:
             raise

@@ -66,6 +66,7 @@ class TrainingDisplay:
     def __init__(self) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
+        from rich.table import Column
 
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._progress = None
@@ -74,7 +75,7 @@ class TrainingDisplay:
             self._progress = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=20),
-                TextColumn("{task.fields[facts]}"),
+                TextColumn("{task.fields[facts]}", table_column=Column()),  # may wrap
                 console=self._console,
                 transient=True,
             )

@@ -209,6 +209,10 @@ def _open(path: Path) -> soundfile.SoundFile:
         raise _needs_ffmpeg(path, "AAC and WMA cannot be decoded here")
     try:
         return soundfile.SoundFile(path)
+    except UnicodeEncodeError as error:
+        raise AudioError(
+            f"{path}: a file name that is not Unicode cannot be opened; rename the file"
+        ) from error
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a headerless .raw
         return soundfile.SoundFile(_decode_with_librosa(path, _reason(error)))
 
@@ -221,7 +225,7 @@ def _require_bytes(path: Path) -> None:
             empty = not file.read(1)
     except FileNotFoundError as error:
         raise AudioError(
-            f"{path}: no such file; correct the path, which counts from the manifest's folder"
+            f"{path}: no such file; correct the path (in a manifest it counts from its folder)"
         ) from error
     except OSError as error:
         raise AudioError(

@@ -128,7 +128,9 @@ class TranscriptFiles:
 
 
 def _lines(lines: Iterable[str]) -> str:
-    return "".join(line + "\n" for line in lines)
+    text = "".join(line + "\n" for line in lines)
+    # The name of a recording need not be UTF-8; that must not cost its text.
+    return text.encode("utf-8", errors="replace").decode("utf-8")
 
 
 def _require_distinct(inputs: Sequence[Input], paths: Mapping[int, tuple[Path, ...]]) -> None:

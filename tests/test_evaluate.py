@@ -1,0 +1,121 @@
+import hashlib
+import json
+
+import pytest
+
+from ctcasr.config import DecodeConfig
+from ctcasr.errors import ManifestError
+from ctcasr.pipeline.evaluate import evaluate
+
+RESULT_KEYS = [
+    *("schema", "command", "commit", "versions", "model", "decoder", "reference_sha256", "rules"),
+    *("raw", "normalised", "items", "partial", "rtf", "utterances"),
+]
+COUNT_KEYS = ["n", "hit", "sub", "del", "ins", "rate", "ci95", "resampled_by"]
+
+
+@pytest.fixture
+def manifest_of(tone_run, tmp_path):
+    """Return a function that writes the tones' manifest with changes, by line number."""
+
+    def make(changes):
+        lines = tone_run.manifest.read_text(encoding="utf-8").splitlines()
+        records = [json.loads(line) for line in lines]
+        for record in records:
+            record["audio"] = (tone_run.manifest.parent / record["audio"]).as_posix()
+        for number, change in changes.items():
+            records[number] |= change
+        path = tmp_path / "changed.jsonl"
+        path.write_text("\n".join(map(json.dumps, records)) + "\n", encoding="utf-8")
+        return path
+
+    return make
+
+
+def results_of(folder):
+    return json.loads((folder / "results.json").read_text(encoding="utf-8"))
+
+
+def test_results_hold_what_the_schema_says(ctcasr, tone_run, tmp_path):
+    out = tmp_path / "eval"
+
+    ended = ctcasr("evaluate", "-m", tone_run.folder, tone_run.manifest, "-o", out)
+
+    assert ended.status == 0
+    assert sorted(path.name for path in out.iterdir()) == [
+        "hypotheses.jsonl",
+        "report.md",
+        "results.json",
+    ]
+    results = results_of(out)
+    assert list(results) == RESULT_KEYS
+    for score in (results["raw"], results["normalised"]):
+        assert list(score) == ["word", "char", "sentence"]
+        assert list(score["word"]) == list(score["char"]) == COUNT_KEYS
+        assert list(score["sentence"]) == ["n", "wrong", "rate", "ci95"]
+    assert list(results["items"]) == ["total", "scored", "failed"]
+    assert list(results["utterances"][0]) == ["id", "speaker", "ref", "hyp", "word", "char"]
+    digest = hashlib.sha256(tone_run.manifest.read_bytes()).hexdigest()
+    assert results["reference_sha256"] == digest
+    assert results["command"].startswith("ctcasr evaluate -m ") or "pytest" in results["command"]
+    assert results["decoder"] == {"search": "best_path"}
+    assert results["rtf"] > 0
+    assert "PARTIAL" not in (out / "report.md").read_text(encoding="utf-8")
+
+
+def test_a_model_that_knows_its_tones_makes_no_error(ctcasr, tone_run, tmp_path):
+    ended = ctcasr(
+        "evaluate", "-m", tone_run.folder, tone_run.manifest, "-o", tmp_path, "--beam", 4
+    )
+
+    results = results_of(tmp_path)
+    assert results["raw"]["word"]["rate"] == results["raw"]["char"]["rate"] == 0
+    assert results["items"] == {"total": 8, "scored": 8, "failed": []}
+    assert results["decoder"]["beam"] == 4
+    assert "0.00" in ended.out
+    lines = (tmp_path / "hypotheses.jsonl").read_text(encoding="utf-8").splitlines()
+    assert {line["id"]: line["text"] for line in map(json.loads, lines)} == tone_run.texts
+
+
+def test_an_item_that_fails_counts_and_marks_the_result(ctcasr, tone_run, manifest_of, tmp_path):
+    manifest = manifest_of({3: {"audio": "gone.wav"}})
+
+    ended = ctcasr("evaluate", "-m", tone_run.folder, manifest, "-o", tmp_path / "out")
+
+    assert ended.status == 3
+    results = results_of(tmp_path / "out")
+    assert results["partial"] is True
+    ((failed),) = results["items"]["failed"]
+    assert failed["id"] == "3-cad"
+    assert "gone.wav: no such file" in failed["reason"]
+    assert results["raw"]["char"]["del"] == 3
+    assert "[PARTIAL]" in ended.out
+    assert "[PARTIAL]" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+
+
+def test_items_without_text_are_not_scored(tone_run, manifest_of, tmp_path):
+    results = evaluate(tone_run.folder, manifest_of({0: {"text": None}}), out=tmp_path / "out")
+
+    assert len(results.utterances) == 7
+    assert results.unlabelled == ("0-ab",)
+
+
+def test_the_rules_and_the_search_can_be_chosen(tone_run, manifest_of, tmp_path):
+    results = evaluate(
+        tone_run.folder,
+        manifest_of({0: {"text": "AB"}}),
+        out=tmp_path / "out",
+        rules=("casefold",),
+        decode=DecodeConfig(beam=2),
+    )
+
+    assert results.raw.char.counts.errors == 2
+    assert results.normalised.char.counts.errors == 0
+
+
+def test_without_any_text_there_is_nothing_to_score(tone_run, manifest_of, tmp_path):
+    manifest = manifest_of({number: {"text": None} for number in range(8)})
+
+    with pytest.raises(ManifestError, match="none of 8 items has a text to score against"):
+        evaluate(tone_run.folder, manifest, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,93 @@
+import json
+
+import pytest
+
+from ctcasr.config import parse_config
+from ctcasr.errors import RunFolderError
+from ctcasr.pipeline.run_folder import RunFolder, flatten
+
+CONFIG = parse_config({})
+MANIFESTS = {"train": "1" * 64, "dev": "2" * 64}
+
+
+@pytest.fixture
+def begun(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.begin(CONFIG, manifests=MANIFESTS)
+    return folder
+
+
+def refusal(folder, *, config=CONFIG, manifests=MANIFESTS, resume=True):
+    with pytest.raises(RunFolderError) as caught:
+        folder.require_ready(config, manifests=manifests, resume=resume)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_new_or_empty_folder_is_ready(tmp_path, resume):
+    for path in (tmp_path, tmp_path / "new" / "one"):
+        RunFolder(path).require_ready(CONFIG, manifests=MANIFESTS, resume=resume)
+
+
+def test_a_folder_that_is_not_empty_is_refused_without_resume(begun):
+    assert refusal(begun, resume=False) == (
+        f"{begun.path}: not empty; add --resume to go on with the run there, or name another folder"
+    )
+    begun.require_ready(CONFIG, manifests=MANIFESTS, resume=True)
+
+
+def test_a_file_is_no_run_folder(tmp_path):
+    (tmp_path / "run").touch()
+    assert refusal(RunFolder(tmp_path / "run")) == (
+        f"{tmp_path / 'run'}: a file; name a folder for the run"
+    )
+
+
+def test_changed_keys_are_named(begun):
+    other = parse_config({"optim": {"peak_lr": 0.5}, "seed": 3})
+    assert refusal(begun, config=other) == (
+        f"{begun.path}: cannot go on, since these keys have changed: optim.peak_lr "
+        f"({CONFIG.optim.peak_lr} -> 0.5), seed (1 -> 3); set them back, or begin in another folder"
+    )
+
+
+def test_what_cannot_change_the_result_may_change(begun):
+    other = parse_config({"data": {"workers": 0, "cache_mb": 1, "train": "moved.jsonl"}})
+    begun.require_ready(other, manifests=MANIFESTS, resume=True)
+
+
+@pytest.mark.parametrize("manifests", [MANIFESTS | {"dev": "3" * 64}, {"train": "1" * 64}])
+def test_changed_manifests_are_named(begun, manifests):
+    assert refusal(begun, manifests=manifests) == (
+        f"{begun.path}: cannot go on, since these manifests have changed: dev; set them back, or "
+        f"begin in another folder"
+    )
+
+
+@pytest.mark.parametrize("content", ["", "a: [", "- 1", "\x00"])
+def test_a_damaged_configuration_is_refused(begun, content):
+    (begun.path / "config.yaml").write_text(content, encoding="utf-8")
+    assert "config.yaml: damaged" in refusal(begun)
+
+
+def test_a_damaged_list_of_facts_is_refused(begun):
+    (begun.path / "run.json").write_text('{"seed": 1', encoding="utf-8")
+    assert "run.json: damaged" in refusal(begun)
+
+
+def test_facts_are_added_to_those_before(begun):
+    begun.write_facts(scores={"dev_cer": 0.5})
+    begun.finish("finished")
+
+    facts = json.loads((begun.path / "run.json").read_text(encoding="utf-8"))
+    assert facts["scores"] == {"dev_cer": 0.5}
+    assert (facts["status"], facts["seed"], facts["manifests"]) == ("finished", 1, MANIFESTS)
+    assert facts["versions"]["torch"].startswith("2.11")
+
+
+def test_sections_become_dotted_keys():
+    assert flatten({"a": {"b": {"c": 1}, "d": [2]}, "e": None}) == {
+        "a.b.c": 1,
+        "a.d": [2],
+        "e": None,
+    }

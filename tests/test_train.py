@@ -1,0 +1,309 @@
+import dataclasses
+import json
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+
+import ctcasr as package
+from ctcasr.config import load_config
+from ctcasr.errors import ManifestError, OutputError
+from ctcasr.manifest import read_manifest, write_manifest
+from ctcasr.model_file import read_model
+from ctcasr.pipeline.train import prepare_sets, train
+from ctcasr.training.interruption import Interrupted
+from tests.conftest import speak_tones
+
+RUN_FILES = ["checkpoints", "config.yaml", "log.txt", "metrics.jsonl", "model.safetensors"]
+RUN_FILES += ["run.json", "skipped.jsonl"]
+
+
+class Watcher:
+    """Keeps what it is told; raises a signal in this process at a step."""
+
+    def __init__(self, *, at=None, number=signal.SIGINT):
+        self.at, self.number, self.warnings = at, number, []
+
+    def on_step(self, report):
+        if report.step == self.at:
+            signal.raise_signal(self.number)
+
+    def on_epoch(self, report):
+        pass
+
+    def on_warning(self, message):
+        self.warnings.append(message)
+
+
+@pytest.fixture
+def config_of(tone_run):
+    """Return a function that gives the tones' configuration, short, with keys changed."""
+
+    def make(*overrides, epochs=2):
+        return load_config(tone_run.config, overrides=[f"training.epochs={epochs}", *overrides])
+
+    return make
+
+
+def weights_of(run):
+    return read_model(run / "model.safetensors").tensors
+
+
+def assert_same_weights(some, others):
+    assert some.keys() == others.keys()
+    assert all(torch.equal(tensor, others[name]) for name, tensor in some.items())
+
+
+def status_of(run):
+    return json.loads((run / "run.json").read_text(encoding="utf-8"))["status"]
+
+
+# What a run leaves behind
+
+
+def test_a_run_folder_holds_what_it_should(tone_run):
+    folder = tone_run.folder
+    assert sorted(path.name for path in folder.iterdir()) == RUN_FILES
+    facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    assert list(facts) == [
+        *("command", "commit", "versions", "seed", "manifests", "started", "status", "scores"),
+        "ended",
+    ]
+    assert facts["status"] == "finished"
+    assert facts["scores"] == {"dev_cer": 0.0, "dev_wer": 0.0}
+    assert set(facts["manifests"]) == {"train", "dev"}
+    assert (folder / "skipped.jsonl").read_bytes() == b""
+    assert len((folder / "log.txt").read_text(encoding="utf-8").splitlines()) == 45
+    stored = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    assert stored["encoder"]["hidden"] == 16
+    assert stored["decode"]["beam"] == 0  # defaults are written down too
+
+
+def test_the_model_says_what_it_learned_from(tone_run):
+    training = package.load(tone_run.folder).header["training"]
+
+    assert training == {
+        "items": 8,
+        "amount": 3.63,
+        "unit": "s",
+        "manifest_sha256": training["manifest_sha256"],
+        "scores": {"dev_cer": 0.0, "dev_wer": 0.0},
+    }
+
+
+def test_equal_runs_give_equal_files(config_of, tmp_path):
+    models = [train(config_of(), run=tmp_path / name, device="cpu") for name in "ab"]
+
+    assert models[0].read_bytes() == models[1].read_bytes()
+
+
+def test_a_run_needs_no_dev_set(config_of, tmp_path):
+    model = train(config_of("data.dev=null"), run=tmp_path / "run", device="cpu")
+
+    assert package.load(model).header["training"]["scores"] == {"dev_cer": None, "dev_wer": None}
+
+
+# Interrupted and resumed
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_goes_on_to_the_same_weights(config_of, tmp_path, number):
+    whole = train(config_of(), run=tmp_path / "whole", device="cpu")
+    run = tmp_path / "parts"
+
+    with pytest.raises(Interrupted) as caught:
+        train(config_of(), run=run, device="cpu", observer=Watcher(at=3, number=number))
+    assert caught.value.signal_number == number
+    assert status_of(run) == "interrupted"
+    assert not (run / "model.safetensors").exists()
+    train(config_of(), run=run, device="cpu", resume=True)
+
+    assert status_of(run) == "finished"
+    assert_same_weights(weights_of(run), weights_of(whole.parent))
+
+
+def test_resume_where_nothing_stands_starts_afresh(config_of, tmp_path):
+    fresh = train(config_of(), run=tmp_path / "fresh", device="cpu")
+    resumed = train(config_of(), run=tmp_path / "resumed", device="cpu", resume=True)
+
+    assert resumed.read_bytes() == fresh.read_bytes()
+
+
+def test_resuming_a_finished_run_changes_nothing(config_of, tmp_path):
+    model = train(config_of(), run=tmp_path / "run", device="cpu")
+    before = model.read_bytes()
+
+    train(config_of(), run=tmp_path / "run", device="cpu", resume=True)
+
+    assert model.read_bytes() == before
+
+
+def test_a_disk_full_at_the_end_loses_nothing(config_of, tmp_path, monkeypatch):
+    whole = train(config_of(), run=tmp_path / "whole", device="cpu")
+    run = tmp_path / "full"
+    replace = Path.replace
+
+    def fill_up(self, target):
+        if Path(target).name == "model.safetensors":
+            raise OSError(28, "No space left on device")
+        return replace(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", fill_up)
+        with pytest.raises(OutputError, match=r"model\.safetensors: .*No space left on device"):
+            train(config_of(), run=run, device="cpu")
+    assert status_of(run) == "failed"
+    assert sorted(path.name for path in run.iterdir()) == [
+        name for name in RUN_FILES if name != "model.safetensors"
+    ]
+
+    train(config_of(), run=run, device="cpu", resume=True)
+    assert_same_weights(weights_of(run), weights_of(whole.parent))
+
+
+# What is left out
+
+
+@pytest.fixture
+def spoilt(tone_run, tmp_path):
+    """A manifest of the eight recordings and one of every kind that cannot be learned from."""
+    good = read_manifest(tone_run.manifest)
+
+    def recorded(name, samples, text, **fields):
+        path = tmp_path / f"{name}.wav"
+        soundfile.write(path, samples, 8_000)
+        return type(good[0])(id=name, audio=path, text=text, **fields)
+
+    tone = speak_tones("ab", seed=1)
+    bad = [
+        recorded("crowded", tone, "ab" * 40),
+        recorded("unlabelled", tone, None),
+        recorded("stereo", np.stack([tone, -tone], axis=1), "ab"),
+        recorded("long", np.tile(tone, 40), "ab"),
+        type(good[0])(id="gone", audio=tmp_path / "gone.wav", text="ab"),
+    ]
+    write_manifest(tmp_path / "spoilt.jsonl", [*good, *bad])
+    return tmp_path / "spoilt.jsonl", [item.id for item in bad]
+
+
+def test_what_cannot_be_learned_from_is_left_out_by_name(config_of, spoilt, tone_run, tmp_path):
+    manifest, bad = spoilt
+    watcher = Watcher()
+    config = config_of(f"data.train={manifest}", "data.max_frames=500")
+
+    train(config, run=tmp_path / "run", device="cpu", observer=watcher)
+
+    lines = (tmp_path / "run" / "skipped.jsonl").read_text(encoding="utf-8").splitlines()
+    records = [json.loads(line) for line in lines]
+    assert sorted(record["id"] for record in records) == sorted(bad)
+    assert {record["set"] for record in records} == {"train"}
+    reasons = {record["id"]: record["reason"] for record in records}
+    assert "encoder frames cannot hold 80 labels" in reasons["crowded"]
+    assert "channels that differ" in reasons["stereo"]
+    assert "more than data.max_frames 500" in reasons["long"]
+    assert "no such file" in reasons["gone"]
+    for name in bad:
+        assert sum(f" {name}; why: " in message for message in watcher.warnings) == 1
+    log = (tmp_path / "run" / "log.txt").read_text(encoding="utf-8")
+    assert all(message in log for message in watcher.warnings)
+    assert_same_weights(
+        weights_of(tmp_path / "run"),
+        weights_of(train(config_of(), run=tmp_path / "good", device="cpu").parent),
+    )
+
+
+def test_training_can_stop_at_what_cannot_be_learned_from(config_of, spoilt, tmp_path):
+    config = config_of(f"data.train={spoilt[0]}", "data.on_bad=stop")
+
+    with pytest.raises(ManifestError, match=r"crowded.* \(and 3 more of the train set\); mend"):
+        train(config, run=tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_set_of_which_nothing_is_left_is_refused(config_of, tone_run, tmp_path):
+    with pytest.raises(ManifestError, match=r"data\.train: none of 8 utterances can be used; the"):
+        train(config_of("data.max_frames=2"), run=tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_dev_set_is_judged_by_the_alphabet_of_the_training_set(config_of, tone_run, tmp_path):
+    lines = tone_run.manifest.read_text(encoding="utf-8").splitlines()
+    records = [json.loads(line) for line in lines]
+    for record in records:
+        record["audio"] = str(tone_run.manifest.parent / record["audio"])
+    records[0]["text"] = "aé"
+    dev = tmp_path / "dev.jsonl"
+    dev.write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
+    config = config_of(f"data.dev={dev}")
+
+    sets = prepare_sets(
+        config, {"train": read_manifest(tone_run.manifest), "dev": read_manifest(dev)}
+    )
+
+    ((name, bad),) = sets.skipped
+    assert (name, bad.id) == ("dev", "0-ab")
+    assert "U+00E9" in bad.message
+    assert len(sets.dev) == 7
+
+
+# Kinds of model
+
+
+@pytest.mark.parametrize("unit", ["char", "grapheme", "word", "subword"])
+def test_every_unit_trains_and_transcribes(config_of, tone_run, tmp_path, unit):
+    config = config_of(f"text.unit={unit}", "text.subwords=8", epochs=1)
+
+    model = package.load(train(config, run=tmp_path / "run", device="cpu"))
+
+    assert model.alphabet.unit == unit
+    text = model.transcribe(tone_run.recordings / "3-cad.wav").text
+    assert isinstance(text, str)
+    for reference in tone_run.texts.values():
+        labels = model.alphabet.encode(reference)
+        assert model.alphabet.decode(labels) == reference
+
+
+def test_training_statistics_are_stored_and_used(config_of, tone_run, tmp_path):
+    config = config_of("frontend.normalise=training", epochs=1)
+    model = package.load(train(config, run=tmp_path / "run", device="cpu"))
+    stats = model.header["feature_stats"]
+
+    assert len(stats["mean"]) == len(stats["deviation"]) == 20
+    recordings = [model.prepare(path).samples for path in sorted(tone_run.recordings.iterdir())]
+    features = [
+        model.features(torch.from_numpy(samples)[None], torch.tensor([len(samples)]))[0][0]
+        for samples in recordings
+    ]
+    everything = torch.cat(features)
+    assert everything.mean(0).abs().max() < 1e-3
+    assert (everything.std(0) - 1).abs().max() < 1e-2
+
+
+def test_a_model_starts_from_another_label_by_label(config_of, tone_run, tmp_path):
+    renamed = tmp_path / "more.jsonl"
+    first, *others = read_manifest(tone_run.manifest)
+    write_manifest(renamed, [dataclasses.replace(first, text="AB"), *others])
+    watcher = Watcher()
+    config = config_of(
+        f"data.train={renamed}",
+        f"training.init_from={tone_run.folder}",
+        "optim.peak_lr=1e-30",
+        epochs=1,
+    )
+
+    model = train(config, run=tmp_path / "run", device="cpu", observer=watcher)
+
+    before, after = package.load(tone_run.folder), package.load(model)
+    assert after.alphabet.labels == ("<blank>", "A", "B", "a", "b", "c", "d")
+    old = before.network.state_dict()
+    new = after.network.state_dict()
+    for label in before.alphabet.labels:
+        row, column = after.alphabet.labels.index(label), before.alphabet.labels.index(label)
+        assert torch.allclose(new["ctc.output.weight"][row], old["ctc.output.weight"][column])
+    assert any("output layer for 5 of 7 labels" in message for message in watcher.warnings)
+    assert after.transcribe(tone_run.recordings / "3-cad.wav").text == "cad"
+    assert after.config.training.init_from is None  # no path is stored
