@@ -26,9 +26,10 @@ class Watcher:
     """Keeps what it is told; raises a signal in this process at a step."""
 
     def __init__(self, *, at=None, number=signal.SIGINT):
-        self.at, self.number, self.warnings = at, number, []
+        self.at, self.number, self.steps, self.warnings = at, number, [], []
 
     def on_step(self, report):
+        self.steps.append(report.step)
         if report.step == self.at:
             signal.raise_signal(self.number)
 
@@ -120,8 +121,10 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(config_of, tmp_path, num
     assert caught.value.signal_number == number
     assert status_of(run) == "interrupted"
     assert not (run / "model.safetensors").exists()
-    train(config_of(), run=run, device="cpu", resume=True)
+    watcher = Watcher()
+    train(config_of(), run=run, device="cpu", resume=True, observer=watcher)
 
+    assert watcher.steps == [4, 5, 6, 7, 8]
     assert status_of(run) == "finished"
     assert_same_weights(weights_of(run), weights_of(whole.parent))
 
