@@ -75,8 +75,15 @@ def judge(args: argparse.Namespace, manifests: EnAlnumManifests) -> Mapping[str,
 
 def judge_fold(args: argparse.Namespace, number: int, fold: SpeakerFold) -> Mapping[str, Results]:
     run = args.out / f"fold-{number}"
-    model = train_model(configure("en_alnum", args, train=fold.train), run, device=args.device)
+    model = train_twice(args, run, train=fold.train)
     return judge_model(args, model, run, fold.test, args.out / "variants" / f"fold-{number}")
+
+
+def train_twice(args: argparse.Namespace, run: Path, *, train: Path) -> Path:
+    """Train on strongly distorted recordings, then go on with ones closer to what people send."""
+    first = train_model(configure("en_alnum", args, train=train), run / "first", device=args.device)
+    second = configure("en_alnum_second", args, train=train, init_from=first)
+    return train_model(second, run, device=args.device)
 
 
 def judge_model(
@@ -91,8 +98,7 @@ def judge_model(
 
 def make_final(args: argparse.Namespace, manifests: EnAlnumManifests) -> Mapping[str, Results]:
     """Train on everything, write the model that ships, and judge what was written."""
-    config = configure("en_alnum", args, train=manifests.train)
-    trained = read_model(train_model(config, args.out, device=args.device))
+    trained = read_model(train_twice(args, args.out, train=manifests.train))
     write_model(args.model, header=trained.header, tensors=trained.tensors, dtype=torch.float16)
     # What ships says what it learned from; an experiment keeps its list to itself.
     ids = SHIPPED_IDS if args.model == SHIPPED else args.model.with_name(TRAINING_IDS)
