@@ -167,7 +167,7 @@ def test_waiting_for_standard_input_can_be_interrupted(tone_run, tmp_path):
     wait_until_it_reads(process)
     process.send_signal(signal.SIGINT)
 
-    assert process.wait(timeout=20) == 130
+    assert process.wait(timeout=60) == 130
     said = process.communicate()[1].decode("utf-8").strip()
     assert said == "ctcasr: interrupted (SIGINT); what was written is whole"
 
