@@ -36,6 +36,7 @@ from recipes.experiment import configure, make_parser, run_recipe, train_model
 from recipes.rescoring import score_together
 
 SHIPPED = Path(ctcasr.__file__).parent / "pretrained" / "en-alnum.safetensors"
+LICENCE = "CC-BY-SA-4.0"  # docs/decisions/0002-licence-of-en-alnum.md
 SHIPPED_IDS = Path(__file__).parent / TRAINING_IDS
 
 
@@ -99,7 +100,8 @@ def judge_model(
 def make_final(args: argparse.Namespace, manifests: EnAlnumManifests) -> Mapping[str, Results]:
     """Train on everything, write the model that ships, and judge what was written."""
     trained = read_model(train_twice(args, args.out, train=manifests.train))
-    write_model(args.model, header=trained.header, tensors=trained.tensors, dtype=torch.float16)
+    header = {**trained.header, "licence": LICENCE}
+    write_model(args.model, header=header, tensors=trained.tensors, dtype=torch.float16)
     # What ships says what it learned from; an experiment keeps its list to itself.
     ids = SHIPPED_IDS if args.model == SHIPPED else args.model.with_name(TRAINING_IDS)
     shutil.copyfile(manifests.training_ids, ids)
