@@ -676,7 +676,7 @@ def test_phones_that_count_as_one_are_no_error():
 
 @pytest.mark.slow
 def test_the_yesno_recipe_trains_judges_and_goes_on(tmp_path):
-    corpus = write_yesno(tmp_path / "yesno", tone(8_000))  # room for eight words
+    corpus = write_yesno(tmp_path / "yesno", tone(16_000))  # room for eight words
     small = ("training.epochs=2", "encoder.hidden=8", "data.workers=0", "frontend.num_mels=16")
     command = [
         *(sys.executable, "-m", "recipes.yesno.run", "--corpus", str(corpus)),
