@@ -348,8 +348,6 @@ def save_recognizer(
     *,
     training: Mapping[str, Any],
     created_with: str,
-    licence: str | None = None,
-    dtype: torch.dtype = torch.float32,
 ) -> None:
     """Write a recognizer as one model file.
 
@@ -358,8 +356,6 @@ def save_recognizer(
         recognizer: what to write.
         training: items, amount, unit, manifest_sha256, scores.
         created_with: name and version of the program.
-        licence: of the weights, where one is known.
-        dtype: how numbers are stored.
 
     Raises:
         OutputError: it cannot be written.
@@ -396,9 +392,9 @@ def save_recognizer(
         "decoder": describe_decoder(config.decode),
         "calibration": None,
         "training": dict(training),
-        "licence": licence,
+        "licence": None,  # its owner's to choose
     }
-    write_model(path, header=header, tensors=tensors, dtype=dtype)
+    write_model(path, header=header, tensors=tensors)
 
 
 def _alphabet_from_header(values: Mapping[str, Any], subword_model: Tensor | None) -> Alphabet:

@@ -130,10 +130,11 @@ def prepare_sets(config: RunConfig, manifests: dict[str, list[Utterance]]) -> Tr
             Labelled(u, alphabet.encode(apply_rules(u.text or "", rules)), seconds)
             for u, seconds in usable
         ]
-        long = [item for item in items if _num_frames(config, item) > config.data.max_frames]
+        limit = config.data.max_frames
+        kept[name] = tuple(item for item in items if _num_frames(config, item) <= limit)
+        long = [item for item in items if _num_frames(config, item) > limit]
         unusable = [*unusable, *(_too_long(config, item) for item in long)]
         skipped += [(name, bad) for bad in unusable]
-        kept[name] = tuple(item for item in items if item not in long)
         _require_some(config, name, kept[name], unusable)
     return TrainingSets(kept["train"], kept["dev"], alphabet, tuple(skipped))
 
