@@ -18,7 +18,7 @@ from typing import Annotated, Any, Self, get_args, get_origin
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from ctcasr.alphabet import Direction, Unit
+from ctcasr.alphabet import Alphabet, Direction, Unit, alphabet_of_labels
 from ctcasr.errors import ConfigError
 from ctcasr.frontends.augmentation import AugmentConfig
 from ctcasr.frontends.spectral import FrontendConfig, FrontendKind
@@ -91,6 +91,15 @@ class TextConfig(Section):
     """Writing direction of the script: `ltr` or `rtl`; text is always in logical order."""
 
     _known_rules = field_validator("rules")(_check_rules)
+
+    def named_alphabet(self) -> Alphabet | None:
+        """Return the alphabet of `alphabet`; None where the training text is to say it.
+
+        Subwords are always learned from the text.
+        """
+        if self.alphabet is None or self.unit is Unit.SUBWORD:
+            return None
+        return alphabet_of_labels(self.alphabet, unit=self.unit, direction=self.direction)
 
 
 class CtcHeadConfig(Section):

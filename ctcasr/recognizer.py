@@ -20,7 +20,8 @@ from ctcasr.alphabet import Alphabet, Direction, Unit
 from ctcasr.batching import pad_waveforms, plan_batches
 from ctcasr.config import DecodeConfig, RunConfig, parse_config
 from ctcasr.decoding import Hypothesis, PrefixBeamDecoder, best_path
-from ctcasr.errors import AudioError, ConfigError, ModelFileError
+from ctcasr.device import pick_device
+from ctcasr.errors import AudioError, ModelFileError
 from ctcasr.frontends.feature_stats import FeatureStats
 from ctcasr.frontends.features import FeatureExtractor
 from ctcasr.frontends.waveform import read_audio, resample, select_channel
@@ -279,28 +280,6 @@ def builtin_models() -> list[str]:
         for entry in folder.iterdir()
         if entry.name.endswith(".safetensors")
     )
-
-
-def pick_device(device: str) -> torch.device:
-    """Return the device that a --device argument means.
-
-    Raises:
-        ConfigError: it is unknown or not there.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError as error:
-        raise ConfigError(f"--device {device}: unknown; give auto, cpu, cuda or cuda:N") from error
-    if chosen.type not in ("cpu", "cuda"):
-        raise ConfigError(f"--device {device}: unknown; give auto, cpu, cuda or cuda:N")
-    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(
-            f"--device {device}: there are {torch.cuda.device_count()} GPUs that torch can use; "
-            f"give --device cpu"
-        )
-    return chosen
 
 
 def recognizer_from_file(stored: ModelFile, *, name: str, device: torch.device) -> Recognizer:

@@ -27,7 +27,6 @@ from ctcasr.training.loop import (
     Progress,
     Trainer,
     TrainingConfig,
-    is_out_of_memory,
     uses_bf16,
 )
 from ctcasr.training.optim import OptimConfig
@@ -437,12 +436,6 @@ def test_a_batch_too_large_for_memory_is_named(tone_items, tmp_path):
         f"({batch.ids[0]}, ...); lower data.batch_frames, or leave long ones out by "
         f"data.max_frames, and go on with --resume"
     )
-
-
-def test_what_is_out_of_memory_and_what_is_not():
-    assert is_out_of_memory(MemoryError())
-    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
-    assert not is_out_of_memory(RuntimeError("size mismatch"))
 
 
 def test_other_errors_are_not_taken_for_want_of_memory(tone_items, tmp_path):

@@ -285,11 +285,18 @@ def write_fsdd(root, names=("ann", "bob"), digits=range(10)):
 
 
 def test_fsdd_tests_on_recordings_0_to_4(tmp_path):
+    official = prepare_fsdd(write_fsdd(tmp_path / "fsdd"), tmp_path / "out").official
+
+    assert {name.split("_")[2] for name in ids(official.test)} == {"0", "4"}
+    assert {name.split("_")[2] for name in ids(official.train)} == {"5", "10"}
+    assert all(u.text == DIGITS[int(u.id[0])] for u in read(official.train))
+
+
+def test_fsdd_settings_are_chosen_inside_the_training_set(tmp_path):
     manifests = prepare_fsdd(write_fsdd(tmp_path / "fsdd"), tmp_path / "out")
 
-    assert {name.split("_")[2] for name in ids(manifests.test)} == {"0", "4"}
-    assert {name.split("_")[2] for name in ids(manifests.train)} == {"5", "10"}
-    assert all(u.text == DIGITS[int(u.id[0])] for u in read(manifests.train))
+    assert {name.split("_")[2] for name in ids(manifests.choice.test)} == {"5"}
+    assert {name.split("_")[2] for name in ids(manifests.choice.train)} == {"10"}
 
 
 def test_fsdd_folds_leave_one_speaker_out(tmp_path):
@@ -332,12 +339,12 @@ def test_joined_digits_depend_on_the_seed_alone(tmp_path):
 
 
 def test_fsdd_pack_and_release_give_the_same(tmp_path):
-    released = prepare_fsdd(write_fsdd(tmp_path / "fsdd"), tmp_path / "a")
+    released = prepare_fsdd(write_fsdd(tmp_path / "fsdd"), tmp_path / "a").official
     names = [*ids(released.train), *ids(released.test)]
     rows = [{"audio": f"audio/{name.split('_')[1]}/{name}.flac", "split": "dev"} for name in names]
     write_pack(tmp_path / "pack", rows)
 
-    packed = prepare_fsdd(tmp_path / "pack", tmp_path / "b")
+    packed = prepare_fsdd(tmp_path / "pack", tmp_path / "b").official
 
     assert [row[:4] for row in content(packed.train)] == [
         row[:4] for row in content(released.train)
@@ -741,7 +748,9 @@ def test_an4_pack_has_espnets_division_and_totals(tmp_path):
 def test_fsdd_pack_has_2700_300_and_six_speakers(tmp_path):
     manifests = prepare_fsdd(pack("fsdd"), tmp_path)
 
-    assert (len(ids(manifests.train)), len(ids(manifests.test))) == (2700, 300)
+    official, choice = manifests.official, manifests.choice
+    assert (len(ids(official.train)), len(ids(official.test))) == (2700, 300)
+    assert (len(ids(choice.train)), len(ids(choice.test))) == (2400, 300)
     assert {name: len(ids(fold.test)) for name, fold in manifests.folds.items()} == dict.fromkeys(
         ("george", "jackson", "lucas", "nicolas", "theo", "yweweler"), 500
     )

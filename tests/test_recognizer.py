@@ -7,9 +7,9 @@ import torch
 
 import ctcasr
 from ctcasr.config import DecodeConfig
-from ctcasr.errors import AudioError, ConfigError, ModelFileError
+from ctcasr.errors import AudioError, ModelFileError
 from ctcasr.model_file import read_model
-from ctcasr.recognizer import find_model, pick_device, save_recognizer
+from ctcasr.recognizer import find_model, save_recognizer
 
 
 @pytest.fixture(scope="module")
@@ -216,14 +216,3 @@ def test_a_header_and_tensors_that_do_not_fit_are_refused(recognizer, tone_run, 
     with pytest.raises(ModelFileError, match="header and tensors do not fit together") as caught:
         ctcasr.load(tmp_path / "odd.safetensors")
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("device", ["gpu", "cuda:x", "meta", ""])
-def test_an_unknown_device_is_refused(device):
-    with pytest.raises(ConfigError, match="unknown; give auto, cpu, cuda or cuda:N"):
-        pick_device(device)
-
-
-def test_a_gpu_that_is_not_there_is_refused():
-    with pytest.raises(ConfigError, match=r"--device cuda:99: there are \d+ GPUs that torch can"):
-        pick_device("cuda:99")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ctcasr.alphabet import Unit, alphabet_of_labels
+from ctcasr.alphabet import Unit
 from ctcasr.checking import CheckReport, check_utterances
 from ctcasr.config import RunConfig
 from ctcasr.errors import ManifestError
@@ -40,16 +40,12 @@ def check_manifests(
             )
         sets[name] = read_manifest(path)
     text = config.text
-    listed = text.alphabet if text.unit is not Unit.SUBWORD else None
-    alphabet = (
-        alphabet_of_labels(listed, unit=text.unit, direction=text.direction) if listed else None
-    )
     return check_utterances(
         sets,
         rules=text.rules,
         # Pieces are learned by `train`; until then characters are the best guess of their number.
         unit=Unit.CHAR if text.unit is Unit.SUBWORD else text.unit,
-        alphabet=alphabet,
+        alphabet=text.named_alphabet(),
         sample_rate=config.frontend.sample_rate,
         num_frames=config.num_encoder_frames,
         sample=sample,

@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ctcasr.alphabet import Alphabet, Unit, alphabet_of_labels, build_alphabet
+from ctcasr.alphabet import Alphabet, build_alphabet
 from ctcasr.checking import Unusable, find_usable
 from ctcasr.config import OnBad, RunConfig
+from ctcasr.device import pick_device
 from ctcasr.errors import ConfigError, ManifestError
 from ctcasr.files import write_text
 from ctcasr.frontends.augmentation import NO_AUGMENTATION
@@ -21,7 +22,7 @@ from ctcasr.manifest import Utterance, read_manifest
 from ctcasr.models.network import Network
 from ctcasr.pipeline.provenance import ctcasr_version, file_sha256
 from ctcasr.pipeline.run_folder import RunFolder
-from ctcasr.recognizer import Recognizer, load, pick_device, save_recognizer
+from ctcasr.recognizer import Recognizer, load, save_recognizer
 from ctcasr.text_rules import apply_rules
 from ctcasr.training.checkpoint import latest_checkpoint
 from ctcasr.training.dev_set import DevScores, DevSet
@@ -142,8 +143,9 @@ def prepare_sets(config: RunConfig, manifests: dict[str, list[Utterance]]) -> Tr
 def make_alphabet(config: RunConfig, texts: Sequence[str]) -> Alphabet:
     """Return the alphabet a configuration names, or that of the training texts."""
     text = config.text
-    if text.alphabet is not None and text.unit is not Unit.SUBWORD:
-        return alphabet_of_labels(text.alphabet, unit=text.unit, direction=text.direction)
+    named = text.named_alphabet()
+    if named is not None:
+        return named
     return build_alphabet(texts, unit=text.unit, direction=text.direction, subwords=text.subwords)
 
 

@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from ctcasr.config import DecodeConfig
+from ctcasr.device import is_out_of_memory
 from ctcasr.errors import AudioError
 from ctcasr.frontends.waveform import (
     differing_channels,
@@ -24,7 +25,6 @@ from ctcasr.frontends.waveform import (
 )
 from ctcasr.pipeline.inputs import Input, read_standard_input
 from ctcasr.recognizer import Recognizer, Recording, describe_decoder
-from ctcasr.training.loop import is_out_of_memory
 from ctcasr.transcript import Failure, Transcript
 
 _WINDOW_SECONDS = 600.0  # audio held at a time, unless a single recording is longer

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ctcasr.alphabet import Alphabet
 from ctcasr.batching import Batch
+from ctcasr.device import is_out_of_memory
 from ctcasr.errors import RunFolderError, TrainingError
 from ctcasr.frontends.features import FeatureExtractor
 from ctcasr.models.ctc import ctc_loss
@@ -370,13 +371,6 @@ def uses_bf16(precision: Precision, device: torch.device) -> bool:
     if device.type == "cpu":
         return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return device.type == "cuda" and torch.cuda.is_bf16_supported()
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether torch or Python failed for want of memory, on any device."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return "can't allocate memory" in str(error) or "not enough memory" in str(error)
 
 
 def _batch_too_large(batch: Batch) -> TrainingError:

@@ -1,7 +1,8 @@
 """FSDD: manifests of single digits, leave-one-speaker-out folds, and strings of digits.
 
 Three questions, three sets: the data set's own split (recordings 0 to 4 of each digit and speaker
-are the test), where every test speaker was heard in training; folds in which all recordings of one
+are the test), where every test speaker was heard in training, and inside its training set another
+such split (5 to 9 of each) to choose settings by; folds in which all recordings of one
 of the six speakers are the test; and strings of 1 to 7 test digits of one speaker, joined with
 pauses. Strings to learn from need no files: training joins them anew in every epoch
 (`augment.join_items`).
@@ -44,11 +45,12 @@ LONGEST_PAUSE_MS = 300.0
 
 _NAME = re.compile(r"(?P<digit>\d)_(?P<speaker>[a-z]+)_(?P<number>\d+)")
 _FIRST_TRAINING_NUMBER = 5
+_FIRST_NUMBER_BEYOND_DEV = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """All recordings but one speaker's, and that speaker's."""
+    """Recordings to learn from, and others to judge by."""
 
     train: Path
     test: Path
@@ -59,13 +61,14 @@ class FsddManifests:
     """What can be asked of FSDD.
 
     Attributes:
-        train, test: the data set's own split, speakers shared.
+        official: the data set's own split, speakers shared.
+        choice: a split of the official training set, speakers shared; to choose settings by.
         folds: by the speaker left out.
         strings: test digits of one speaker at a time, joined with pauses.
     """
 
-    train: Path
-    test: Path
+    official: Fold
+    choice: Fold
     folds: Mapping[str, Fold]
     strings: Path
 
@@ -83,18 +86,17 @@ def prepare(corpus: Path, out: Path, *, seed: int = 1) -> FsddManifests:
         AudioError: a recording is damaged.
     """
     utterances = read_fsdd(corpus)
+    train = [utterance for utterance in utterances if utterance.split == "train"]
     test = [utterance for utterance in utterances if utterance.split == "test"]
-    sets = write_sets(
-        out,
-        {
-            "train": [utterance for utterance in utterances if utterance.split == "train"],
-            "test": test,
-            "strings": join_digits(test, out / "strings", seed=seed),
-        },
-    )
+    strings = join_digits(test, out / "strings", seed=seed)
+    dev = [utterance for utterance in train if _number(utterance) < _FIRST_NUMBER_BEYOND_DEV]
     speakers = sorted({utterance.speaker or "" for utterance in utterances})
-    folds = {name: _write_fold(out / "folds" / name, utterances, name) for name in speakers}
-    return FsddManifests(**sets, folds=folds)
+    return FsddManifests(
+        official=_write_fold(out, train, test),
+        choice=_write_fold(out / "choice", [u for u in train if u not in dev], dev),
+        folds={name: _leave_out(out / "folds" / name, utterances, name) for name in speakers},
+        strings=write_sets(out, {"strings": strings})["strings"],
+    )
 
 
 def read_fsdd(corpus: Path) -> list[Utterance]:
@@ -162,7 +164,7 @@ def _join(digits: Sequence[Utterance], path: Path, seed: int, number: int) -> Ut
     )
 
 
-def _write_fold(folder: Path, utterances: Sequence[Utterance], speaker: str) -> Fold:
+def _leave_out(folder: Path, utterances: Sequence[Utterance], speaker: str) -> Fold:
     test = [utterance for utterance in utterances if utterance.speaker == speaker]
     train = [utterance for utterance in utterances if utterance.speaker != speaker]
     if not train:
@@ -170,4 +172,13 @@ def _write_fold(folder: Path, utterances: Sequence[Utterance], speaker: str) -> 
             f"{speaker} is the only speaker, so nobody is left to learn from; use all of FSDD: "
             f"{SOURCE.address}"
         )
+    return _write_fold(folder, train, test)
+
+
+def _write_fold(folder: Path, train: Sequence[Utterance], test: Sequence[Utterance]) -> Fold:
     return Fold(**write_sets(folder, {"train": train, "test": test}))
+
+
+def _number(utterance: Utterance) -> int:
+    """Return which of a speaker's recordings of one digit this is."""
+    return int(utterance.id.rpartition("_")[2])

@@ -1,10 +1,11 @@
 """FSDD: how well are digits recognized, of known speakers, of unknown ones, and in strings?
 
-    python -m recipes.fsdd.run --corpus DIR -o exp/fsdd --task official|concat|loso
+    python -m recipes.fsdd.run --corpus DIR -o exp/fsdd --task official|concat|loso|choose
 
 `official` learns from everybody and is judged on everybody's test digits; `concat` judges the same
 model on strings of them; `loso` trains six models, each judged by the speaker it did not hear
-(`--speaker NAME`: one of them).
+(`--speaker NAME`: one of them). `choose` leaves the test alone: it learns from a part of the
+training set and is judged on the rest, to choose settings for known speakers by.
 
 The exact-string figure is the sentence error rate: an extra digit makes the whole string wrong.
 Measured error rates, run times and the commit that made them: RESULTS.md, beside this file.
@@ -12,6 +13,8 @@ Measured error rates, run times and the commit that made them: RESULTS.md, besid
 
 import argparse
 import sys
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ctcasr.errors import ConfigError
@@ -21,45 +24,68 @@ from ctcasr.scoring import Results
 from recipes.experiment import add_corpus, configure, make_parser, run_recipe, train_model
 from recipes.fsdd.prepare import FsddManifests, prepare
 
+TASKS = ("official", "concat", "loso", "choose")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """A model to train, or to take up again, and a set to judge it on."""
+
+    name: str
+    config: str
+    run: str
+    train: Path
+    test: Path
+
 
 def main() -> None:
     args = parse_args()
     manifests = prepare(args.corpus, args.out / "manifests")
-    results = {
-        name: learn_and_judge(args, run, train=train, name=name, test=test)
-        for name, run, train, test in plan(args, manifests)
-    }
+    results = {plan.name: learn_and_judge(args, plan) for plan in make_plans(args, manifests)}
     print(render_error_table(results), end="")
 
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser("recipes.fsdd.run", __doc__)
     add_corpus(parser)
-    parser.add_argument("--task", choices=("official", "concat", "loso"), default="official")
+    parser.add_argument("--task", choices=TASKS, default="official")
     parser.add_argument("--speaker", help="leave out this speaker only; for --task loso")
     return parser.parse_args()
 
 
-def plan(args: argparse.Namespace, manifests: FsddManifests) -> list[tuple[str, str, Path, Path]]:
-    """Return what to do, as (name, run folder, what to learn from, what to judge on)."""
+def make_plans(args: argparse.Namespace, manifests: FsddManifests) -> list[Experiment]:
+    """Return what the task asks for."""
+    known = partial(Experiment, config="fsdd_known")
+    official, choice = manifests.official, manifests.choice
     if args.task == "official":
-        return [("official", "official", manifests.train, manifests.test)]
+        return [known(name="official", run="official", train=official.train, test=official.test)]
     if args.task == "concat":
-        return [("strings", "official", manifests.train, manifests.strings)]
+        return [known(name="strings", run="official", train=official.train, test=manifests.strings)]
+    if args.task == "choose":
+        return [known(name="choose", run="choose", train=choice.train, test=choice.test)]
     speakers = [args.speaker] if args.speaker else list(manifests.folds)
     if args.speaker and args.speaker not in manifests.folds:
-        known = ", ".join(manifests.folds)
-        raise ConfigError(f"--speaker {args.speaker}: nobody is called so; choose from: {known}")
-    folds = manifests.folds
-    return [(name, f"without-{name}", folds[name].train, folds[name].test) for name in speakers]
+        everybody = ", ".join(manifests.folds)
+        raise ConfigError(
+            f"--speaker {args.speaker}: nobody is called so; choose from: {everybody}"
+        )
+    return [
+        Experiment(
+            name=name,
+            config="fsdd",
+            run=f"without-{name}",
+            train=manifests.folds[name].train,
+            test=manifests.folds[name].test,
+        )
+        for name in speakers
+    ]
 
 
-def learn_and_judge(
-    args: argparse.Namespace, run: str, *, train: Path, name: str, test: Path
-) -> Results:
-    config = configure("fsdd", args, train=train)
-    model = train_model(config, args.out / run, device=args.device)
-    return evaluate(model, test, out=args.out / run / "eval" / name, device=args.device)
+def learn_and_judge(args: argparse.Namespace, plan: Experiment) -> Results:
+    config = configure(plan.config, args, train=plan.train)
+    run = args.out / plan.run
+    model = train_model(config, run, device=args.device)
+    return evaluate(model, plan.test, out=run / "eval" / plan.name, device=args.device)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,34 @@
+"""Where torch computes: the device a user names, and whether its memory sufficed."""
+
+import torch
+
+from ctcasr.errors import ConfigError
+
+
+def pick_device(device: str) -> torch.device:
+    """Return the device that a --device argument means.
+
+    Raises:
+        ConfigError: it is unknown or not there.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise ConfigError(f"--device {device}: unknown; give auto, cpu, cuda or cuda:N") from error
+    if chosen.type not in ("cpu", "cuda"):
+        raise ConfigError(f"--device {device}: unknown; give auto, cpu, cuda or cuda:N")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"--device {device}: there are {torch.cuda.device_count()} GPUs that torch can use; "
+            f"give --device cpu"
+        )
+    return chosen
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether torch or Python failed for want of memory, on any device."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return "can't allocate memory" in str(error) or "not enough memory" in str(error)
