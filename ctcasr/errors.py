@@ -14,7 +14,9 @@ is our own bug and exits with status 1.
     ├── RunFolderError           a run folder: its state, its checkpoints
     ├── TrainingError            a run that cannot go on
     ├── OutputError              a result that cannot be written
-    └── ScoringError             references and hypotheses that do not belong together
+    ├── ScoringError             references and hypotheses that do not belong together
+    ├── LexiconError             a list of words and their spellings
+    └── HotwordError             a word or phrase to be preferred
 """
 
 
@@ -68,3 +70,11 @@ class OutputError(CtcasrError):
 
 class ScoringError(CtcasrError):
     """References and hypotheses do not belong together."""
+
+
+class LexiconError(CtcasrError):
+    """A lexicon cannot be used, or a word of it cannot be written."""
+
+
+class HotwordError(CtcasrError):
+    """A hotword cannot be written, or its boost cannot be."""

@@ -8,6 +8,7 @@ Source: Graves et al. 2006, "Connectionist Temporal Classification", section 3.2
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,7 @@ def best_path(log_probs: Any, labels: Alphabet | Sequence[str], *, blank: int = 
         text=alphabet.decode(found),
         log_prob=log_prob,
         ctc_log_prob=log_prob,
-        lm_log_prob=None,
-        words=words_in_time(alphabet, found, spans),
+        find_words=partial(words_in_time, alphabet, found, spans),
     )
 
 

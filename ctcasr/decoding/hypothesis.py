@@ -1,7 +1,8 @@
 """What a decoder returns: a label sequence, its text, its score and its words in time."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from ctcasr.alphabet import Alphabet
 
@@ -23,7 +24,7 @@ class Word:
     confidence: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Hypothesis:
     """One label sequence that a decoder proposes.
 
@@ -32,23 +33,48 @@ class Hypothesis:
         text: what they spell.
         log_prob: the natural log of the score by which hypotheses are ranked.
         ctc_log_prob: the part of it that comes from the CTC output.
-        lm_log_prob: the part that comes from a language model; None where none took part.
-        words: the words with their times; all of `text` but its spaces.
+        lm_log_prob: what the language model alone gives the text, before its weight; None where
+            none took part.
+        confidence: the search's posterior probability of the whole text, in 0..1; None where none
+            was computed.
+        others_at_most: no other label sequence has a log-probability above this; None without a
+            certificate.
+        find_words: gives `words` when first asked for them.
     """
 
     labels: tuple[int, ...]
     text: str
     log_prob: float
     ctc_log_prob: float
-    lm_log_prob: float | None
-    words: tuple[Word, ...]
+    find_words: Callable[[], tuple[Word, ...]] = field(repr=False, compare=False)
+    lm_log_prob: float | None = None
+    confidence: float | None = None
+    others_at_most: float | None = None
+
+    @cached_property
+    def words(self) -> tuple[Word, ...]:
+        """The words with their times; all of `text` but its spaces."""
+        return self.find_words()
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether it is certain that no other label sequence is more probable."""
+        return self.others_at_most is not None and self.others_at_most <= self.log_prob
 
 
 def words_in_time(
-    alphabet: Alphabet, labels: Sequence[int], spans: Sequence[tuple[int, int]]
+    alphabet: Alphabet,
+    labels: Sequence[int],
+    spans: Sequence[tuple[int, int]],
+    confidences: Sequence[float] | None = None,
 ) -> tuple[Word, ...]:
     """Return the words of `labels`, timed by the frames [start, end) of each label."""
     return tuple(
-        Word(text, start=spans[first][0], end=spans[stop - 1][1])
-        for text, first, stop in alphabet.word_spans(labels)
+        Word(
+            text,
+            start=spans[first][0],
+            end=spans[stop - 1][1],
+            confidence=None if confidences is None else confidences[at],
+        )
+        for at, (text, first, stop) in enumerate(alphabet.word_spans(labels))
     )

@@ -1,7 +1,7 @@
 """What every decoder takes: a matrix of log-probabilities, checked once at the door.
 
 Arrays of any library are welcome, torch tensors on any device among them, without importing it.
-The search itself runs in float64.
+float32 stays float32; the search itself adds up in float64.
 """
 
 from collections.abc import Sequence
@@ -12,25 +12,65 @@ from numpy.typing import NDArray
 
 from ctcasr.alphabet import Alphabet
 
+LogProbs = NDArray[np.float32] | NDArray[np.float64]
+
 _LARGEST = 1e-2  # a log-softmax in half precision may end this far above 0
+_FAR_FROM_ONE = 0.05  # and its probabilities may sum to this much more or less than 1
+_FRAMES_SUMMED = 32
 
 
-def to_array(values: Any) -> NDArray[np.float64]:
-    """Return an array, list or torch tensor as float64 on this machine's memory."""
+def to_array(values: Any) -> LogProbs:
+    """Return an array, list or torch tensor on this machine's memory, as float32 or float64.
+
+    Raises:
+        ValueError: it holds something else than numbers.
+    """
     if hasattr(values, "detach"):
-        values = values.detach().cpu().double().numpy()  # double: NumPy has no bfloat16
-    return np.asarray(values, dtype=np.float64)
+        values = values.detach().cpu()
+        # NumPy has no bfloat16
+        values = (values if values.dtype.itemsize == 4 else values.double()).numpy()
+    try:
+        array = np.asarray(values)
+        if array.dtype != np.float32:
+            array = array.astype(np.float64, casting="same_kind" if array.size else "unsafe")
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"log_probs is no array of real numbers ({error})") from error
+    return array
 
 
-def check_log_probs(log_probs: Any, *, num_labels: int) -> NDArray[np.float64]:
-    """Return one item's log-probabilities as a (T, V) float64 array.
+def check_batch(array: LogProbs, lengths: Any) -> list[LogProbs]:
+    """Return the items of a padded batch.
+
+    Args:
+        array: (B, T, V).
+        lengths: (B,) frames that count.
+
+    Raises:
+        ValueError: the shapes do not fit each other.
+    """
+    valid = to_array(lengths).astype(np.int64)
+    if array.ndim != 3 or valid.shape != array.shape[:1]:
+        raise ValueError(
+            f"log_probs has shape {array.shape} and lengths {valid.shape}; "
+            f"give (batch, time, labels) and (batch,)"
+        )
+    if len(valid) and not 0 <= valid.min() <= valid.max() <= array.shape[1]:
+        raise ValueError(
+            f"lengths run from {valid.min()} to {valid.max()} but there are {array.shape[1]} frames"
+        )
+    return [item[:length] for item, length in zip(array, valid, strict=True)]
+
+
+def check_log_probs(log_probs: Any, *, num_labels: int) -> LogProbs:
+    """Return one item's log-probabilities as a (T, V) array of float32 or float64.
 
     Args:
         log_probs: (T, V) natural logs; -inf is a probability of zero.
         num_labels: V, the blank included.
 
     Raises:
-        ValueError: another shape, NaN, values above 0 (logits), or a frame without any probability.
+        ValueError: another shape, NaN, a frame without any probability, or frames that do not sum
+            to one (32 of them are looked at), as with logits.
     """
     array = to_array(log_probs)
     if array.ndim != 2 or array.shape[1] != num_labels:
@@ -38,19 +78,29 @@ def check_log_probs(log_probs: Any, *, num_labels: int) -> NDArray[np.float64]:
             f"log_probs has shape {array.shape} but there are {num_labels} labels; "
             f"give (time, labels)"
         )
-    if np.isnan(array).any():
-        frame = int(np.isnan(array).any(axis=1).argmax())
+    if not array.size:
+        return array
+    peaks = array.max(axis=1)  # NaN where there is one
+    if np.isnan(peaks).any():
+        frame = int(np.isnan(peaks).argmax())
         raise ValueError(f"log_probs is NaN in frame {frame}; give finite numbers or -inf")
-    largest = array.max(initial=-np.inf)
-    if largest > _LARGEST:
+    if peaks.max() > _LARGEST:
         raise ValueError(
-            f"log_probs reaches {largest:.3g}, but the log of a probability is at most 0; "
+            f"log_probs reaches {peaks.max():.3g}, but the log of a probability is at most 0; "
             f"apply log_softmax to the network's output first"
         )
-    if len(array) and np.isneginf(array).all(axis=1).any():
-        frame = int(np.isneginf(array).all(axis=1).argmax())
+    if np.isneginf(peaks).any():
+        frame = int(np.isneginf(peaks).argmax())
         raise ValueError(
             f"log_probs is -inf for all labels in frame {frame}; give one a probability"
+        )
+    some = np.unique(np.linspace(0, len(array) - 1, _FRAMES_SUMMED).astype(np.int64))
+    sums = np.exp(array[some].astype(np.float64)).sum(axis=1)
+    if (np.abs(sums - 1) > _FAR_FROM_ONE).any():
+        at = int(np.abs(sums - 1).argmax())
+        raise ValueError(
+            f"the probabilities of frame {some[at]} sum to {sums[at]:.3g}, not to 1; apply "
+            f"log_softmax to the network's output first"
         )
     return array
 

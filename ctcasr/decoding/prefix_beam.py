@@ -1,49 +1,66 @@
-"""CTC prefix beam search: the most probable label sequence, not the most probable path.
+"""The prefix beam decoder: settings once, then log-probabilities in and hypotheses out.
 
-A path gives one symbol, label or blank, per frame; collapsing it drops repeats, then blanks. An
-entry of the beam is a collapsed prefix. Its mass sums all paths that collapse to it, in two parts,
-because a repeated label needs a blank between its copies:
+    decoder = PrefixBeamDecoder(labels, beam=64, lm="words.arpa", alpha=0.6, beta=0.5)
+    best = decoder(log_probs)[0]
+    best.text, best.log_prob, best.words[0].start
 
-    in_blank    mass of the paths that end in blank
-    in_label    mass of the paths that end in the prefix's last label
-
-A prefix may stay as it is for a frame, or be extended by one label. The mass of staying is counted
-first, together with what flows from an active parent into its active child. A new prefix has one
-source only, so once the beam is full, no extension below the smallest staying mass can survive:
-this cut-off is exact, and leaves few candidates to sort. Masses are linear and rescaled in every
-frame, so the inner loop takes no logarithm; what is e^-700 below the best is lost, nothing else.
-
-Cost is O(T * K * V) for T frames, beam K and V symbols. NumPy only; no torch.
-
-Sources: Graves 2012, "Supervised Sequence Labelling", section 7.5.2;
-Hannun et al. 2014, arXiv:1408.2873, algorithm 1.
+How it searches stands in search.py, what language model, lexicon and hotwords are worth in
+context.py. The networks may be anybody's: all that is asked for are natural-log probabilities and
+the labels of their columns. No torch.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ctcasr.alphabet import Alphabet
 from ctcasr.decoding.align import align_all
-from ctcasr.decoding.hypothesis import Hypothesis, words_in_time
-from ctcasr.decoding.log_probs import check_log_probs, to_alphabet, to_array
+from ctcasr.decoding.arpa import read_arpa
+from ctcasr.decoding.backend import LogProbs, Outcome, Stream, make_searcher
+from ctcasr.decoding.confidence import posteriors, word_confidences
+from ctcasr.decoding.context import LmUnit, make_context
+from ctcasr.decoding.hypothesis import Hypothesis, Word, words_in_time
+from ctcasr.decoding.log_probs import check_batch, check_log_probs, to_alphabet, to_array
+from ctcasr.decoding.ngram import NgramModel
+from ctcasr.decoding.search import Found, Pruning
 
 
 class PrefixBeamDecoder:
     """A prefix beam search with its settings; call it with log-probabilities.
 
     Args:
-        labels: an alphabet, or V characters in the order of the columns.
+        labels: an alphabet, or V labels in the order of the columns.
         blank: column of the CTC blank; an alphabet brings its own.
         beam: how many prefixes are kept per frame.
-        threshold: extensions with less than this share of the best prefix's mass are dropped;
-            0 keeps every extension that the beam has room for.
+        threshold: prefixes with less than this share of the best one's mass are dropped; 0 keeps
+            all that the beam has room for.
+        label_threshold: no prefix is extended by a label less probable than this in a frame.
+        lm: an n-gram language model, or its ARPA file, which may be gzipped.
+        lm_unit: whether it counts "word"s or "label"s; the space label is then <space>.
+        lexicon: a file with a word a line, or words; see `ctcasr.decoding.lexicon.read_lexicon`.
+            Without one the words of `lm` are a soft lexicon.
+        open_vocabulary: whether words outside the lexicon may be spelt out; by default they may
+            unless `lexicon` is given.
+        hotwords: words or phrases to prefer, each with its boost in nats.
+        alpha: weight of the language model's natural-log probabilities.
+        beta: nats for every word; for every label with a label model.
+        unknown: nats for every word outside lexicon or language model, at most 0.
+        nbest: most hypotheses returned; as many as the beam where not given.
+        confidence: whether to compute the posterior of texts and words; costs more than a fast
+            search does.
+        certify: whether to bound the probability of everything the search dropped, so that
+            `is_proven` can say that nothing is more probable; only without language model, lexicon
+            and hotwords.
+        workers: items of a batch decoded at a time, each in a thread of its own.
+        use_core: None takes the C++ search where it is there, False the NumPy one.
 
     Raises:
-        ValueError: a beam below 1, or a threshold outside 0 <= threshold < 1.
+        ValueError: a setting is out of range, or two do not go together.
+        LanguageModelError, LexiconError, HotwordError: see their readers.
     """
 
     def __init__(
@@ -53,14 +70,57 @@ class PrefixBeamDecoder:
         blank: int = 0,
         beam: int = 16,
         threshold: float = 1e-6,
+        label_threshold: float = 0.0,
+        lm: NgramModel | str | Path | None = None,
+        lm_unit: LmUnit | str = LmUnit.WORD,
+        lexicon: str | Path | Iterable[str] | None = None,
+        open_vocabulary: bool | None = None,
+        hotwords: Mapping[str, float] | None = None,
+        alpha: float = 0.5,
+        beta: float = 0.0,
+        unknown: float = -10.0,
+        nbest: int | None = None,
+        confidence: bool = True,
+        certify: bool = False,
+        workers: int = 1,
+        use_core: bool | None = None,
     ) -> None:
-        if beam < 1:
-            raise ValueError(f"beam is {beam}; give at least 1")
-        if not 0.0 <= threshold < 1.0:
-            raise ValueError(f"threshold is {threshold}; give a share from 0 (exact) to below 1")
+        _check_counts(beam=beam, nbest=beam if nbest is None else nbest, workers=workers)
+        _check_share("threshold", threshold)
+        _check_share("label_threshold", label_threshold)
         self.alphabet = to_alphabet(labels, blank=blank)
-        self.beam = beam
-        self.threshold = threshold
+        self.lm = read_arpa(Path(lm)) if isinstance(lm, str | Path) else lm
+        self.lm_unit = LmUnit(lm_unit)
+        self._context = make_context(
+            self.alphabet,
+            lm=self.lm,
+            lm_unit=self.lm_unit,
+            lexicon=lexicon,
+            is_open=open_vocabulary,
+            hotwords=hotwords,
+            alpha=alpha,
+            beta=beta,
+            unknown=unknown,
+        )
+        if certify and self._context is not None:
+            raise ValueError(
+                "a certificate bounds the CTC probability alone; leave out lm, lexicon and "
+                "hotwords, or certify"
+            )
+        pruning = Pruning(
+            blank=self.alphabet.blank,
+            beam=beam,
+            threshold=threshold,
+            label_threshold=label_threshold,
+        )
+        self._searcher = make_searcher(
+            pruning, self._context, num_symbols=len(self.alphabet), use_core=use_core
+        )
+        self._beam = beam
+        self._nbest = beam if nbest is None else nbest
+        self._confidence = confidence
+        self._certify = certify
+        self._workers = workers
 
     @overload
     def __call__(self, log_probs: Any) -> list[Hypothesis]: ...
@@ -71,174 +131,155 @@ class PrefixBeamDecoder:
     def __call__(
         self, log_probs: Any, lengths: Any = None
     ) -> list[Hypothesis] | list[list[Hypothesis]]:
-        """Return up to `beam` hypotheses, best first, for one item or for each of a batch.
+        """Return hypotheses, best first, for one item or for each of a batch.
 
         Args:
             log_probs: natural logs, (T, V), or (B, T, V) with `lengths`; an array or a tensor.
             lengths: (B,) frames that count; what lies beyond is never looked at.
 
         Returns:
-            Hypotheses with distinct labels; `log_prob` sums the paths that stayed in the beam, and
+            Hypotheses with distinct labels. `ctc_log_prob` sums the paths that stayed in the beam;
             word times come from a forced alignment. T = 0 gives one empty hypothesis.
 
         Raises:
-            ValueError: the shapes do not fit, or the values are no log-probabilities.
+            ValueError: the shapes do not fit, the values are no log-probabilities, or nothing that
+                the lexicon allows has a probability above zero.
         """
         array = to_array(log_probs)
         if lengths is None:
-            return self._decode(array)
-        valid = to_array(lengths).astype(np.int64)
-        if array.ndim != 3 or valid.shape != array.shape[:1]:
-            raise ValueError(
-                f"log_probs has shape {array.shape} and lengths {valid.shape}; "
-                f"give (batch, time, labels) and (batch,)"
-            )
-        if len(valid) and not 0 <= valid.min() <= valid.max() <= array.shape[1]:
-            raise ValueError(
-                f"lengths run from {valid.min()} to {valid.max()} but there are "
-                f"{array.shape[1]} frames"
-            )
-        return [self._decode(item[:length]) for item, length in zip(array, valid, strict=True)]
-
-    def _decode(self, array: NDArray[np.float64]) -> list[Hypothesis]:
-        alphabet = self.alphabet
-        log_probs = check_log_probs(array, num_labels=len(alphabet))
-        found = search_prefixes(
-            log_probs, blank=alphabet.blank, beam=self.beam, threshold=self.threshold
+            return self._decode([check_log_probs(array, num_labels=len(self.alphabet))])[0]
+        items = check_batch(array, lengths)
+        return self._decode(
+            [check_log_probs(item, num_labels=len(self.alphabet)) for item in items]
         )
-        spans = align_all(log_probs, [labels for labels, _ in found], blank=alphabet.blank)
-        return [
-            Hypothesis(
-                labels=labels,
-                text=alphabet.decode(labels),
-                log_prob=log_prob,
-                ctc_log_prob=log_prob,
-                lm_log_prob=None,
-                words=words_in_time(alphabet, labels, label_spans),
-            )
-            for (labels, log_prob), label_spans in zip(found, spans, strict=True)
-        ]
 
+    def stream(self) -> "StreamingDecoder":
+        """Begin a search that is given its frames bit by bit.
 
-def search_prefixes(
-    log_probs: NDArray[np.float64], *, blank: int, beam: int, threshold: float
-) -> list[tuple[tuple[int, ...], float]]:
-    """Return up to `beam` label sequences with their log-probabilities, best first.
+        Raises:
+            ValueError: the decoder certifies, for which all frames are needed beforehand.
+        """
+        if self._certify:
+            raise ValueError("a certificate needs all frames beforehand; stream without certify")
+        return StreamingDecoder(self, self._searcher.stream())
 
-    Args:
-        log_probs: (T, V) natural logs, checked.
-        blank: column of the CTC blank.
-        beam: prefixes kept per frame.
-        threshold: smallest mass of an extension, as a share of the best prefix's.
-    """
-    tree = _PrefixTree()
-    active = _Beam.empty()
-    peaks = log_probs.max(axis=1, initial=-np.inf)
-    frames = np.exp(log_probs - peaks[:, None])  # each frame's best symbol is 1
-    log_scale = float(peaks.sum())
-    for probs in frames:
-        active = _advance(active, probs, tree, blank=blank, beam=beam, threshold=threshold)
-        largest = active.mass.max()
-        active.in_blank /= largest
-        active.in_label /= largest
-        log_scale += float(np.log(largest))
-    order = np.argsort(-active.mass, kind="stable")
-    return [
-        (tree.prefix(int(active.nodes[k])), float(np.log(active.mass[k])) + log_scale)
-        for k in order
-        if active.mass[k] > 0.0
-    ]
-
-
-class _PrefixTree:
-    """Every prefix that has ever been in the beam, as a node: its parent and its last label."""
-
-    def __init__(self) -> None:
-        self._parents = [-1]  # node 0 is the empty prefix
-        self._labels = [-1]
-        self._children: dict[tuple[int, int], int] = {}
-
-    def child(self, node: int, label: int) -> int:
-        """Return the one node of `node`'s prefix and `label`, made when first asked for."""
-        known = self._children.setdefault((node, label), len(self._parents))
-        if known == len(self._parents):
-            self._parents.append(node)
-            self._labels.append(label)
-        return known
-
-    def prefix(self, node: int) -> tuple[int, ...]:
-        """Return the labels from the root to `node`."""
-        labels = []
-        while node:
-            labels.append(self._labels[node])
-            node = self._parents[node]
-        return tuple(reversed(labels))
-
-
-@dataclass
-class _Beam:
-    """The active prefixes, one per row of each (K,) array.
-
-    The empty prefix has -1 for its parent and its last label. That label indexes the last symbol,
-    which does no harm: its `in_label` is always 0.
-    """
-
-    nodes: NDArray[np.int64]
-    parents: NDArray[np.int64]
-    labels: NDArray[np.int64]
-    in_blank: NDArray[np.float64]
-    in_label: NDArray[np.float64]
-
-    @classmethod
-    def empty(cls) -> "_Beam":
-        """Return the beam before the first frame: the empty prefix, certain."""
-        none = np.array([-1])
-        return cls(np.array([0]), none, none, np.array([1.0]), np.array([0.0]))
+    def _decode(self, items: list[LogProbs]) -> list[list[Hypothesis]]:
+        outcomes = self._searcher.decode(
+            items,
+            count=self._count,
+            certify=self._certify,
+            workers=self._workers,
+        )
+        return [self._finish(item, one) for item, one in zip(items, outcomes, strict=True)]
 
     @property
-    def mass(self) -> NDArray[np.float64]:
-        """Mass of all paths of each prefix."""
-        return self.in_blank + self.in_label
+    def _count(self) -> int:
+        """How many label sequences are asked for: for posteriors, all there are."""
+        return self._beam if self._confidence else self._nbest
+
+    def _finish(self, log_probs: LogProbs, outcome: Outcome) -> list[Hypothesis]:
+        shares = posteriors(outcome.found) if self._confidence else None
+        return [
+            self._hypothesis(log_probs, outcome, rank, shares)
+            for rank in range(min(self._nbest, len(outcome.found)))
+        ]
+
+    def _hypothesis(
+        self, log_probs: LogProbs, outcome: Outcome, rank: int, shares: list[float] | None
+    ) -> Hypothesis:
+        one = outcome.found[rank]
+        find_words = partial(
+            _find_words, self.alphabet, log_probs, one.labels, outcome.found, shares
+        )
+        return Hypothesis(
+            labels=one.labels,
+            text=self.alphabet.decode(one.labels),
+            log_prob=one.log_prob,
+            ctc_log_prob=one.ctc_log_prob,
+            lm_log_prob=self._score_text(one.labels),
+            confidence=None if shares is None else shares[rank],
+            others_at_most=outcome.others_at_most if rank == 0 else None,
+            find_words=find_words,
+        )
+
+    def _score_text(self, labels: tuple[int, ...]) -> float | None:
+        """Return what the language model alone gives a label sequence."""
+        context = self._context
+        if context is None or context.lm is None:
+            return None
+        words = [word for word, _, _ in self.alphabet.word_spans(labels)]
+        return context.lm_log_prob(words, labels)
 
 
-def _advance(
-    active: _Beam,
-    probs: NDArray[np.float64],
-    tree: _PrefixTree,
-    *,
-    blank: int,
-    beam: int,
-    threshold: float,
-) -> _Beam:
-    """Return the beam after a frame whose symbols have probabilities `probs` (V,), rescaled."""
-    mass = active.mass
-    rows = np.arange(len(mass))
-    extended = mass[:, None] * probs  # (K, V)
-    extended[rows, active.labels] = active.in_blank * probs[active.labels]  # a repeat needs a blank
-    extended[:, blank] = 0.0
+class StreamingDecoder:
+    """A search under way; `PrefixBeamDecoder.stream` makes one.
 
-    in_blank = mass * probs[blank]
-    in_label = active.in_label * probs[active.labels]
-    child, parent = np.nonzero(active.parents[:, None] == active.nodes)
-    flowing = parent, active.labels[child]
-    in_label[child] += extended[flowing]
-    extended[flowing] = 0.0  # it has arrived at an entry that exists
+    However the frames are cut into chunks, `finish` returns what decoding them at once returns, bit
+    for bit.
+    """
 
-    staying = in_blank + in_label
-    floor = threshold * max(staying.max(), extended.max())
-    if len(staying) == beam:
-        floor = max(floor, staying.min())
-    source, label = np.nonzero(extended > floor)
-    scores = np.concatenate([staying, extended[source, label]])
-    kept = np.argsort(-scores, kind="stable")[:beam]
-    old, new = kept[kept < len(staying)], kept[kept >= len(staying)] - len(staying)
-    source, label = source[new], label[new]
-    parents = active.nodes[source]
-    nodes = [tree.child(int(node), int(last)) for node, last in zip(parents, label, strict=True)]
-    return _Beam(
-        nodes=np.concatenate([active.nodes[old], np.array(nodes, dtype=np.int64)]),
-        parents=np.concatenate([active.parents[old], parents]),
-        labels=np.concatenate([active.labels[old], label]),
-        in_blank=np.concatenate([in_blank[old], np.zeros(len(new))]),
-        in_label=np.concatenate([in_label[old], extended[source, label]]),
-    )
+    def __init__(self, decoder: PrefixBeamDecoder, stream: Stream) -> None:
+        self._decoder = decoder
+        self._stream = stream
+        self._chunks: list[LogProbs] = []
+
+    def feed(self, log_probs: Any) -> None:
+        """Go on by some frames.
+
+        Args:
+            log_probs: (T, V) natural logs; T may be 0.
+
+        Raises:
+            ValueError: see `PrefixBeamDecoder.__call__`.
+        """
+        chunk = check_log_probs(log_probs, num_labels=len(self._decoder.alphabet))
+        self._stream.advance(chunk)
+        self._chunks.append(chunk)
+
+    @property
+    def stable_labels(self) -> tuple[int, ...]:
+        """The labels that no further frame can change."""
+        return self._stream.stable()
+
+    @property
+    def stable_text(self) -> str:
+        """What they spell."""
+        return self._decoder.alphabet.decode(self.stable_labels)
+
+    @property
+    def best(self) -> Hypothesis:
+        """The best hypothesis, as if the text ended here."""
+        return self.finish()[0]
+
+    def finish(self) -> list[Hypothesis]:
+        """Return the hypotheses over all frames so far, best first; more may still be fed."""
+        decoder = self._decoder
+        found = tuple(self._stream.found(decoder._count))
+        frames = np.concatenate(self._chunks or [np.zeros((0, len(decoder.alphabet)))])
+        return decoder._finish(frames, Outcome(found, None))
+
+
+def _find_words(
+    alphabet: Alphabet,
+    log_probs: LogProbs,
+    labels: tuple[int, ...],
+    found: Sequence[Found],
+    shares: Sequence[float] | None,
+) -> tuple[Word, ...]:
+    """Return the words of one label sequence, with their times and confidences."""
+    spans = align_all(log_probs.astype(np.float64), [labels], blank=alphabet.blank)[0]
+    if shares is None:
+        return words_in_time(alphabet, labels, spans)
+    confidences = word_confidences(alphabet, labels, found, shares)
+    return words_in_time(alphabet, labels, spans, confidences)
+
+
+def _check_counts(**counts: int) -> None:
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f"{name} is {count}; give at least 1")
+
+
+def _check_share(name: str, share: float) -> None:
+    if not 0.0 <= share < 1.0 or math.isnan(share):
+        raise ValueError(f"{name} is {share}; give a share from 0 (exact) to below 1")

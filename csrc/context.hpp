@@ -1,0 +1,206 @@
+// What a prefix is worth beyond its CTC mass: language model, lexicon, hotwords.
+//
+// ctcasr/decoding/context.py is the definition; names and cases here are the same.
+
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+namespace ctcasr {
+
+constexpr double kForbidden = -std::numeric_limits<double>::infinity();
+constexpr int32_t kRoot = 0;
+constexpr int32_t kOutside = -1;
+constexpr int32_t kNoWord = -1;
+constexpr int32_t kBoundary = -1;
+
+enum class LabelKind : uint8_t { kInside = 0, kSpace = 1, kStartsWord = 2, kWholeWord = 3 };
+
+// The children of every node of a trie, sorted by symbol.
+struct Children {
+  std::vector<int32_t> first, symbol, node;
+
+  int32_t find(int32_t parent, int32_t wanted) const {
+    const auto from = symbol.begin() + first[parent], to = symbol.begin() + first[parent + 1];
+    const auto at = std::lower_bound(from, to, wanted);
+    return at != to && *at == wanted ? node[at - symbol.begin()] : -1;
+  }
+};
+
+// A back-off n-gram model as a deterministic automaton; see ctcasr/decoding/ngram.py.
+struct NgramModel {
+  std::vector<int64_t> first_arc;
+  std::vector<int32_t> arc_word;
+  std::vector<float> arc_log_prob;
+  std::vector<int32_t> arc_state;
+  std::vector<float> backoff;
+  std::vector<int32_t> backoff_state;
+  int32_t start = 0, end = -1, unknown = -1;
+
+  struct Step {
+    int32_t state;
+    double log_prob;
+  };
+
+  Step step(int32_t state, int32_t word) const {
+    double backed_off = 0.0;
+    for (;;) {
+      const auto from = arc_word.begin() + first_arc[state];
+      const auto to = arc_word.begin() + first_arc[state + 1];
+      const auto arc = std::lower_bound(from, to, word);
+      if (arc != to && *arc == word) {
+        const auto at = arc - arc_word.begin();
+        return {arc_state[at], backed_off + arc_log_prob[at]};
+      }
+      if (state == 0) return {0, kForbidden};  // state 0 has an arc for every word it knows
+      backed_off += backoff[state];
+      state = backoff_state[state];
+    }
+  }
+};
+
+struct Lexicon {
+  Children children;
+  std::vector<int32_t> word;
+  std::vector<double> charges;
+  double outside_charge = 0.0;
+  bool is_closed = false;
+};
+
+struct Hotwords {
+  Children children;
+  std::vector<int32_t> fallback;
+  std::vector<double> credit, reward;
+  double most = 0.0;  // the largest credit and reward of any node together
+
+  struct Step {
+    int32_t node;
+    double earned;
+  };
+
+  Step step(int32_t node, int32_t symbol) const {
+    const double lent = credit[node];
+    int32_t after = children.find(node, symbol);
+    while (after < 0 && node) {
+      node = fallback[node];
+      after = children.find(node, symbol);
+    }
+    after = std::max(after, 0);
+    return {after, credit[after] + reward[after] - lent};
+  }
+};
+
+struct Context {
+  struct State {
+    int32_t history = 0, spelt = kRoot, matched = 0;
+  };
+
+  struct Extension {
+    State state;
+    double worth;
+  };
+
+  std::vector<uint8_t> kinds;
+  std::vector<int32_t> lm_words;
+  double alpha = 0.0, beta = 0.0, unknown = 0.0;
+  bool has_lm = false, lm_counts_labels = false, has_lexicon = false, has_hotwords = false;
+  NgramModel lm;
+  Lexicon lexicon;
+  Hotwords hotwords;
+
+  State start() const {
+    return {has_lm ? lm.start : 0, kRoot, has_hotwords ? hotwords.step(0, kBoundary).node : 0};
+  }
+
+  Extension extend(const State& from, int32_t label) const {
+    Extension to{from, 0.0};
+    if (has_lm && lm_counts_labels) {
+      to.worth = say(to.state.history, lm_words[label]);
+    } else if (has_lexicon) {
+      to.worth = spell(to.state, label);
+    } else if (has_lm) {  // every label is a word
+      to.worth = say(to.state.history, lm_words[label]);
+    }
+    if (has_hotwords) {
+      const auto kind = static_cast<LabelKind>(kinds[label]);
+      if (kind == LabelKind::kSpace || kind == LabelKind::kStartsWord) match(to, kBoundary);
+      if (kind != LabelKind::kSpace) match(to, label);
+      if (kind == LabelKind::kWholeWord) match(to, kBoundary);
+    }
+    return to;
+  }
+
+  double finish(const State& state) const {
+    double worth = 0.0;
+    int32_t history = state.history;
+    if (state.spelt != kRoot) worth = complete(history, state.spelt);
+    if (has_lm && lm.end >= 0) worth += alpha * lm.step(history, lm.end).log_prob;
+    if (has_hotwords) {
+      const auto last = hotwords.step(state.matched, kBoundary);
+      worth += last.earned - hotwords.credit[last.node];
+    }
+    return worth;
+  }
+
+  // The most that one more label can be worth.
+  double gain(const State& state) const {
+    double most = std::max(0.0, beta);
+    if (has_lexicon) most -= charge(state.spelt);
+    if (has_hotwords) most += hotwords.most - hotwords.credit[state.matched];
+    return most;
+  }
+
+ private:
+  void match(Extension& to, int32_t symbol) const {
+    const auto next = hotwords.step(to.state.matched, symbol);
+    to.state.matched = next.node;
+    to.worth += next.earned;
+  }
+
+  double spell(State& state, int32_t label) const {
+    double worth = 0.0;
+    const auto kind = static_cast<LabelKind>(kinds[label]);
+    if (kind != LabelKind::kInside && state.spelt != kRoot) {
+      worth = complete(state.history, state.spelt);
+      state.spelt = kRoot;
+    }
+    if (kind == LabelKind::kSpace) return worth;
+    const int32_t after =
+        state.spelt == kOutside ? kOutside : lexicon.children.find(state.spelt, label);
+    const double before = charge(state.spelt);
+    state.spelt = after;
+    if (after == kOutside && lexicon.is_closed) return kForbidden;
+    return worth + charge(after) - before;
+  }
+
+  double complete(int32_t& history, int32_t spelt) const {
+    int32_t word = spelt == kOutside ? kNoWord : lexicon.word[spelt];
+    if (word == kNoWord && lexicon.is_closed) return kForbidden;
+    if (word != kNoWord && has_lm) word = lm_words[word];
+    return say(history, word) - charge(spelt);
+  }
+
+  double say(int32_t& history, int32_t word) const {
+    double worth = beta;
+    if (word < 0) worth += unknown;
+    if (!has_lm) return worth;
+    if (word < 0) word = lm.unknown;
+    if (word < 0) {  // a model without <unk> says nothing and forgets
+      history = 0;
+      return worth;
+    }
+    const auto next = lm.step(history, word);
+    history = next.state;
+    return worth + alpha * next.log_prob;
+  }
+
+  double charge(int32_t spelt) const {
+    return spelt == kOutside ? lexicon.outside_charge : lexicon.charges[spelt];
+  }
+};
+
+}  // namespace ctcasr

@@ -1,0 +1,191 @@
+// The Python side of the C++ search: arrays in, label sequences out; the GIL is released while it
+// searches. ctcasr/decoding/backend.py is its only caller.
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/vector.h>
+
+#include <atomic>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "search.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace ctcasr {
+
+template <typename T>
+using Array = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+template <typename T>
+using Matrix = nb::ndarray<const T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
+template <typename T>
+std::vector<T> to_vector(const Array<T>& array) {
+  return std::vector<T>(array.data(), array.data() + array.shape(0));
+}
+
+// What a search found: (labels, log_prob, ctc_log_prob) each, and the bound on all others.
+struct Outcome {
+  std::vector<Found> found;
+  double others = std::numeric_limits<double>::quiet_NaN();
+};
+
+class Decoder {
+ public:
+  Decoder(const Pruning& pruning, std::shared_ptr<Context> context)
+      : pruning_(pruning), context_(std::move(context)) {}
+
+  template <typename Float>
+  Outcome decode(const Float* log_probs, int64_t num_frames, int64_t count, bool certify) const {
+    std::unique_ptr<Losses> losses;
+    if (certify)
+      losses = std::make_unique<Losses>(log_probs, num_frames, pruning_.num_symbols,
+                                        pruning_.blank);
+    PrefixSearch search(pruning_, context_.get(), std::move(losses));
+    search.advance(log_probs, num_frames);
+    Outcome outcome{search.found(count)};
+    if (certify) outcome.others = search.certify();
+    return outcome;
+  }
+
+  PrefixSearch stream() const { return PrefixSearch(pruning_, context_.get(), nullptr); }
+
+ private:
+  Pruning pruning_;
+  std::shared_ptr<Context> context_;
+};
+
+nb::tuple to_python(const Found& found) {
+  nb::list labels;
+  for (const int32_t label : found.labels) labels.append(label);
+  return nb::make_tuple(nb::tuple(labels), found.log_prob, found.ctc_log_prob);
+}
+
+nb::list to_python(const std::vector<Found>& found) {
+  nb::list items;
+  for (const Found& one : found) items.append(to_python(one));
+  return items;
+}
+
+nb::tuple to_python(const Outcome& outcome) {
+  return nb::make_tuple(to_python(outcome.found), outcome.others);
+}
+
+// Decodes every item, `workers` at a time; the first exception stops the rest and is thrown again.
+template <typename Float>
+nb::list decode_all(const Decoder& decoder, const std::vector<Matrix<Float>>& items, int64_t count,
+                    bool certify, int workers) {
+  std::vector<Outcome> outcomes(items.size());
+  {
+    nb::gil_scoped_release release;
+    std::atomic<size_t> next{0};
+    std::exception_ptr failure;
+    std::mutex failure_mutex;
+    const auto work = [&] {
+      for (size_t i = next++; i < items.size(); i = next++) {
+        try {
+          outcomes[i] = decoder.decode(items[i].data(), items[i].shape(0), count, certify);
+        } catch (...) {
+          const std::lock_guard<std::mutex> lock(failure_mutex);
+          if (!failure) failure = std::current_exception();
+          next = items.size();
+        }
+      }
+    };
+    std::vector<std::thread> threads;
+    const auto wanted = std::min<size_t>(std::max(workers, 1), items.size());
+    for (size_t i = 1; i < wanted; ++i) threads.emplace_back(work);
+    work();
+    for (auto& thread : threads) thread.join();
+    if (failure) std::rethrow_exception(failure);
+  }
+  nb::list results;
+  for (const Outcome& outcome : outcomes) results.append(to_python(outcome));
+  return results;
+}
+
+Children make_children(const Array<int32_t>& first, const Array<int32_t>& symbol,
+                       const Array<int32_t>& node) {
+  return {to_vector(first), to_vector(symbol), to_vector(node)};
+}
+
+}  // namespace ctcasr
+
+NB_MODULE(_core, module) {
+  using namespace ctcasr;
+
+  nb::class_<Context>(module, "Context")
+      .def("__init__",
+           [](Context* self, const Array<uint8_t>& kinds, const Array<int32_t>& lm_words,
+              double alpha, double beta, double unknown) {
+             new (self) Context();
+             self->kinds = to_vector(kinds);
+             self->lm_words = to_vector(lm_words);
+             self->alpha = alpha;
+             self->beta = beta;
+             self->unknown = unknown;
+           })
+      .def("set_lm",
+           [](Context& self, const Array<int64_t>& first_arc, const Array<int32_t>& arc_word,
+              const Array<float>& arc_log_prob, const Array<int32_t>& arc_state,
+              const Array<float>& backoff, const Array<int32_t>& backoff_state, int32_t start,
+              int32_t end, int32_t unknown, bool counts_labels) {
+             self.has_lm = true;
+             self.lm_counts_labels = counts_labels;
+             self.lm = {to_vector(first_arc), to_vector(arc_word),      to_vector(arc_log_prob),
+                        to_vector(arc_state), to_vector(backoff),       to_vector(backoff_state),
+                        start,                end,                      unknown};
+           })
+      .def("set_lexicon",
+           [](Context& self, const Array<int32_t>& first, const Array<int32_t>& label,
+              const Array<int32_t>& node, const Array<int32_t>& word, const Array<double>& charges,
+              double outside_charge, bool is_closed) {
+             self.has_lexicon = true;
+             self.lexicon = {make_children(first, label, node), to_vector(word),
+                             to_vector(charges), outside_charge, is_closed};
+           })
+      .def("set_hotwords", [](Context& self, const Array<int32_t>& first,
+                              const Array<int32_t>& symbol, const Array<int32_t>& node,
+                              const Array<int32_t>& fallback, const Array<double>& credit,
+                              const Array<double>& reward) {
+        self.has_hotwords = true;
+        self.hotwords = {make_children(first, symbol, node), to_vector(fallback),
+                         to_vector(credit), to_vector(reward), 0.0};
+        for (size_t i = 0; i < self.hotwords.credit.size(); ++i)
+          self.hotwords.most =
+              std::max(self.hotwords.most, self.hotwords.credit[i] + self.hotwords.reward[i]);
+      });
+
+  nb::class_<PrefixSearch>(module, "Stream")
+      .def("advance",
+           [](PrefixSearch& self, const Matrix<float>& log_probs) {
+             nb::gil_scoped_release release;
+             self.advance(log_probs.data(), log_probs.shape(0));
+           })
+      .def("advance",
+           [](PrefixSearch& self, const Matrix<double>& log_probs) {
+             nb::gil_scoped_release release;
+             self.advance(log_probs.data(), log_probs.shape(0));
+           })
+      .def("found", [](const PrefixSearch& self, int64_t count) { return to_python(self.found(count)); })
+      .def("stable", &PrefixSearch::stable);
+
+  nb::class_<Decoder>(module, "Decoder")
+      .def("__init__",
+           [](Decoder* self, int32_t num_symbols, int32_t blank, int32_t beam, double threshold,
+              double label_threshold, const Context* context) {
+             std::shared_ptr<Context> copy;
+             if (context) copy = std::make_shared<Context>(*context);
+             new (self) Decoder({num_symbols, blank, beam, threshold, label_threshold}, copy);
+           },
+           "num_symbols"_a, "blank"_a, "beam"_a, "threshold"_a, "label_threshold"_a,
+           "context"_a.none())
+      .def("decode", &decode_all<float>, "items"_a, "count"_a, "certify"_a, "workers"_a)
+      .def("decode", &decode_all<double>, "items"_a, "count"_a, "certify"_a, "workers"_a)
+      .def("stream", &Decoder::stream, nb::keep_alive<0, 1>());
+}

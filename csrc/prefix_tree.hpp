@@ -1,0 +1,130 @@
+// Every prefix that has ever been in the beam, as a node: its parent, its label, its worth.
+//
+// Nodes are made for survivors only, so memory grows with them and not with what was looked at.
+
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#include "context.hpp"
+
+namespace ctcasr {
+
+constexpr int32_t kRootNode = 0;
+
+class PrefixTree {
+ public:
+  explicit PrefixTree(const Context* context) : context_(context), table_(256, {0, kFree}) {
+    nodes_.push_back({-1, -1});
+    slots_.push_back(-1);
+    if (context_) {
+      factors_.push_back(1.0);
+      states_.push_back(context_->start());
+      worths_.push_back(0.0);
+      gains_.push_back(std::exp(context_->gain(states_[0])));
+    }
+  }
+
+  int32_t size() const { return static_cast<int32_t>(nodes_.size()); }
+  int32_t parent(int32_t node) const { return nodes_[node].parent; }
+  int32_t label(int32_t node) const { return nodes_[node].label; }
+
+  // The place of a prefix in the beam, or -1.
+  int32_t slot(int32_t node) const { return slots_[node]; }
+  void set_slot(int32_t node, int32_t slot) { slots_[node] = slot; }
+
+  // exp of what a prefix is worth beyond its parent.
+  double factor(int32_t node) const { return context_ ? factors_[node] : 1.0; }
+
+  // What a prefix is worth, in nats.
+  double worth(int32_t node) const { return context_ ? worths_[node] : 0.0; }
+
+  // exp of the most that one more label can be worth.
+  double gain(int32_t node) const { return context_ ? gains_[node] : 1.0; }
+
+  // What the end of the text is worth after a prefix.
+  double finish(int32_t node) const { return context_ ? context_->finish(states_[node]) : 0.0; }
+
+  // The node one label further, or -1 if there is none yet.
+  int32_t find(int32_t node, int32_t label) const {
+    const uint64_t key = make_key(node, label);
+    for (size_t at = home(key);; at = (at + 1) & (table_.size() - 1))
+      if (table_[at].child == kFree || table_[at].key == key) return table_[at].child;
+  }
+
+  const Context::State& state(int32_t node) const { return states_[node]; }
+
+  // Returns the node one label further, made when first asked for.
+  int32_t grow(int32_t node, int32_t label, const Context::Extension& extension) {
+    const int32_t known = find(node, label);
+    if (known >= 0) return known;
+    const int32_t child = size();
+    nodes_.push_back({node, label});
+    slots_.push_back(-1);
+    if (context_) {
+      factors_.push_back(std::exp(extension.worth));
+      states_.push_back(extension.state);
+      worths_.push_back(worths_[node] + extension.worth);
+      gains_.push_back(std::exp(context_->gain(extension.state)));
+    }
+    if (nodes_.size() * 2 > table_.size()) {
+      table_.assign(table_.size() * 4, {0, kFree});
+      for (int32_t other = 1; other < child; ++other) insert(other);
+    }
+    insert(child);
+    return child;
+  }
+
+  // The labels from the root to a node.
+  std::vector<int32_t> prefix(int32_t node) const {
+    std::vector<int32_t> labels;
+    for (; node != kRootNode; node = parent(node)) labels.push_back(label(node));
+    std::reverse(labels.begin(), labels.end());
+    return labels;
+  }
+
+  // The longest prefix of two nodes; a parent has a smaller number than its children.
+  int32_t common_ancestor(int32_t a, int32_t b) const {
+    while (a != b) (a > b ? a : b) = parent(std::max(a, b));
+    return a;
+  }
+
+ private:
+  static constexpr int32_t kFree = -1;
+
+  struct Node {
+    int32_t parent, label;
+  };
+
+  struct Entry {
+    uint64_t key;
+    int32_t child;
+  };
+
+  static uint64_t make_key(int32_t node, int32_t label) {
+    return (static_cast<uint64_t>(node) << 32) | static_cast<uint32_t>(label);
+  }
+
+  size_t home(uint64_t key) const {
+    return ((key * 0x9E3779B97F4A7C15ull) >> 32) & (table_.size() - 1);
+  }
+
+  void insert(int32_t child) {
+    const uint64_t key = make_key(nodes_[child].parent, nodes_[child].label);
+    size_t at = home(key);
+    while (table_[at].child != kFree) at = (at + 1) & (table_.size() - 1);
+    table_[at] = {key, child};
+  }
+
+  const Context* context_;
+  std::vector<Node> nodes_;
+  std::vector<int32_t> slots_;
+  std::vector<Entry> table_;  // children: open addressing, a power of two in size
+  std::vector<Context::State> states_;
+  std::vector<double> factors_, worths_, gains_;
+};
+
+}  // namespace ctcasr

@@ -1,0 +1,69 @@
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Float = NDArray[np.float32] | NDArray[np.float64]
+_Found = tuple[tuple[int, ...], float, float]
+
+class Context:
+    def __init__(
+        self,
+        kinds: NDArray[np.uint8],
+        lm_words: NDArray[np.int32],
+        alpha: float,
+        beta: float,
+        unknown: float,
+    ) -> None: ...
+    def set_lm(
+        self,
+        first_arc: NDArray[np.int64],
+        arc_word: NDArray[np.int32],
+        arc_log_prob: NDArray[np.float32],
+        arc_state: NDArray[np.int32],
+        backoff: NDArray[np.float32],
+        backoff_state: NDArray[np.int32],
+        start: int,
+        end: int,
+        unknown: int,
+        counts_labels: bool,
+    ) -> None: ...
+    def set_lexicon(
+        self,
+        first: NDArray[np.int32],
+        label: NDArray[np.int32],
+        node: NDArray[np.int32],
+        word: NDArray[np.int32],
+        charges: NDArray[np.float64],
+        outside_charge: float,
+        is_closed: bool,
+    ) -> None: ...
+    def set_hotwords(
+        self,
+        first: NDArray[np.int32],
+        symbol: NDArray[np.int32],
+        node: NDArray[np.int32],
+        fallback: NDArray[np.int32],
+        credit: NDArray[np.float64],
+        reward: NDArray[np.float64],
+    ) -> None: ...
+
+class Stream:
+    def advance(self, log_probs: _Float) -> None: ...
+    def found(self, count: int) -> list[_Found]: ...
+    def stable(self) -> list[int]: ...
+
+class Decoder:
+    def __init__(
+        self,
+        num_symbols: int,
+        blank: int,
+        beam: int,
+        threshold: float,
+        label_threshold: float,
+        context: Context | None,
+    ) -> None: ...
+    def decode(
+        self, items: Sequence[_Float], count: int, certify: bool, workers: int
+    ) -> list[tuple[list[_Found], float]]: ...
+    def stream(self) -> Stream: ...

@@ -1,0 +1,207 @@
+"""Which implementation searches: the C++ core, or NumPy where it was not built.
+
+Both do the same (search.py is the definition). The core releases the GIL and decodes the items of a
+batch in threads; NumPy takes them one after another.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctcasr.decoding.certificate import Losses
+from ctcasr.decoding.context import Context, LmUnit
+from ctcasr.decoding.log_probs import LogProbs
+from ctcasr.decoding.search import Found, PrefixSearch, Pruning
+
+try:
+    from ctcasr.decoding import _core
+except ImportError:  # installed where there was no compiler
+    _core = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the search of one item ended with.
+
+    Attributes:
+        found: best first.
+        others_at_most: bound on the log-probability of all but the best; None where not asked for.
+    """
+
+    found: tuple[Found, ...]
+    others_at_most: float | None
+
+
+class Stream(Protocol):
+    """A search under way."""
+
+    def advance(self, log_probs: LogProbs) -> None:
+        """Go on by the frames of (T, V) natural logs."""
+
+    def found(self, count: int) -> list[Found]:
+        """Return up to `count` label sequences, best first, as if the text ended here."""
+
+    def stable(self) -> tuple[int, ...]:
+        """Return the labels with which everything still in the beam begins."""
+
+
+class Searcher(Protocol):
+    """A search with its settings."""
+
+    def decode(
+        self, items: Sequence[LogProbs], *, count: int, certify: bool, workers: int
+    ) -> list[Outcome]:
+        """Search every item, each (T, V) natural logs."""
+
+    def stream(self) -> Stream:
+        """Begin a search that is given its frames bit by bit."""
+
+
+def backend() -> str:
+    """Return which implementation searches: "C++", or "NumPy" where the core was not built."""
+    return "C++" if _core is not None else "NumPy"
+
+
+def make_searcher(
+    pruning: Pruning, context: Context | None, *, num_symbols: int, use_core: bool | None = None
+) -> Searcher:
+    """Return a searcher; `use_core` False is for comparing the two.
+
+    Where NumPy stands in for a core that was not built, that is said once.
+    """
+    if use_core is None and _core is None:
+        _say_that_numpy_searches()
+    if _core is not None and use_core is not False:
+        return CoreSearcher(pruning, context, num_symbols=num_symbols)
+    return NumpySearcher(pruning, context)
+
+
+@cache
+def _say_that_numpy_searches() -> None:
+    warnings.warn(
+        "ctcasr was installed without its C++ search, so NumPy searches: the same results, a "
+        "hundred times slower; install a C++17 compiler and ctcasr again for the fast one",
+        RuntimeWarning,
+        stacklevel=4,
+    )
+
+
+class NumpySearcher:
+    """The readable search."""
+
+    def __init__(self, pruning: Pruning, context: Context | None) -> None:
+        self._pruning = pruning
+        self._context = context
+
+    def decode(
+        self, items: Sequence[LogProbs], *, count: int, certify: bool, workers: int
+    ) -> list[Outcome]:
+        """See `Searcher`; `workers` changes nothing here."""
+        return [self._decode(item.astype(np.float64), count, certify) for item in items]
+
+    def _decode(self, log_probs: NDArray[np.float64], count: int, certify: bool) -> Outcome:
+        losses = Losses(log_probs, blank=self._pruning.blank) if certify else None
+        search = PrefixSearch(self._pruning, self._context, losses)
+        search.advance(log_probs)
+        return Outcome(tuple(search.found(count)), search.certify() if certify else None)
+
+    def stream(self) -> Stream:
+        """See `Searcher`."""
+        return PrefixSearch(self._pruning, self._context)
+
+
+class CoreSearcher:
+    """The C++ search."""
+
+    def __init__(self, pruning: Pruning, context: Context | None, *, num_symbols: int) -> None:
+        assert _core is not None
+        self._decoder = _core.Decoder(
+            num_symbols=num_symbols,
+            blank=pruning.blank,
+            beam=pruning.beam,
+            threshold=pruning.threshold,
+            label_threshold=pruning.label_threshold,
+            context=None if context is None else _copy_context(context),
+        )
+
+    def decode(
+        self, items: Sequence[LogProbs], *, count: int, certify: bool, workers: int
+    ) -> list[Outcome]:
+        """See `Searcher`."""
+        outcomes = self._decoder.decode(
+            _of_one_type(items), count=count, certify=certify, workers=workers
+        )
+        return [
+            Outcome(tuple(Found(*one) for one in found), others if certify else None)
+            for found, others in outcomes
+        ]
+
+    def stream(self) -> Stream:
+        """See `Searcher`."""
+        return _CoreStream(self._decoder.stream())
+
+
+class _CoreStream:
+    def __init__(self, stream: "_core.Stream") -> None:
+        self._stream = stream
+
+    def advance(self, log_probs: LogProbs) -> None:
+        self._stream.advance(np.ascontiguousarray(log_probs))
+
+    def found(self, count: int) -> list[Found]:
+        return [Found(*one) for one in self._stream.found(count)]
+
+    def stable(self) -> tuple[int, ...]:
+        return tuple(self._stream.stable())
+
+
+def _of_one_type(items: Sequence[LogProbs]) -> list[LogProbs]:
+    """Return contiguous arrays, all float32 or all float64."""
+    kind = np.float32 if all(item.dtype == np.float32 for item in items) else np.float64
+    return [np.ascontiguousarray(item, dtype=kind) for item in items]
+
+
+def _copy_context(context: Context) -> "_core.Context":
+    """Return the same context in C++."""
+    assert _core is not None
+    core = _core.Context(
+        context.kinds, context.lm_words, context.alpha, context.beta, context.unknown
+    )
+    if (lm := context.lm) is not None:
+        core.set_lm(
+            np.ascontiguousarray(lm.first_arc, dtype=np.int64),
+            np.ascontiguousarray(lm.arc_word, dtype=np.int32),
+            np.ascontiguousarray(lm.arc_log_prob, dtype=np.float32),
+            np.ascontiguousarray(lm.arc_state, dtype=np.int32),
+            np.ascontiguousarray(lm.backoff, dtype=np.float32),
+            np.ascontiguousarray(lm.backoff_state, dtype=np.int32),
+            lm.start,
+            lm.end,
+            lm.unknown,
+            context.lm_unit is LmUnit.LABEL,
+        )
+    if (trie := context.lexicon) is not None:
+        core.set_lexicon(
+            trie.first_child,
+            trie.child_label,
+            trie.child_node,
+            trie.word,
+            context.charges,
+            context.outside_charge,
+            context.is_closed,
+        )
+    if (hotwords := context.hotwords) is not None:
+        core.set_hotwords(
+            hotwords.first_child,
+            hotwords.child_symbol,
+            hotwords.child_node,
+            hotwords.fallback,
+            hotwords.credit,
+            hotwords.reward,
+        )
+    return core

@@ -1,0 +1,43 @@
+"""Confidence: the share of the search's posterior mass that agrees.
+
+A search ends with many label sequences and the mass of each. The share of a text in their sum is
+its posterior probability, as far as the search has looked; a word's is the share of all texts that
+have it in the same place, by the alignment with the fewest edits. The product of frame maxima, which
+is often used instead, knows nothing of other spellings of the same word.
+
+Source: Wessel et al. 2001, "Confidence measures for large vocabulary continuous speech
+recognition", section III, with n-best lists in place of word graphs.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ctcasr.alphabet import Alphabet
+from ctcasr.decoding.search import Found
+from ctcasr.scoring.alignment import align_tokens
+
+
+def posteriors(found: Sequence[Found]) -> list[float]:
+    """Return each hypothesis's share of the mass of all."""
+    if not found:
+        return []
+    scores = np.array([one.log_prob for one in found])
+    shares = np.exp(scores - scores.max())
+    return [float(share) for share in shares / shares.sum()]
+
+
+def word_confidences(
+    alphabet: Alphabet, labels: Sequence[int], found: Sequence[Found], shares: Sequence[float]
+) -> list[float]:
+    """Return for each word of `labels` the share of hypotheses that have it there."""
+    words = [text for text, _, _ in alphabet.word_spans(labels)]
+    agreed = np.zeros(len(words))
+    for other, share in zip(found, shares, strict=True):
+        theirs = [text for text, _, _ in alphabet.word_spans(other.labels)]
+        at = 0
+        for ours, their in align_tokens(words, theirs):
+            if ours is not None:
+                agreed[at] += share * (ours == their)
+                at += 1
+    return [min(1.0, float(share)) for share in agreed]

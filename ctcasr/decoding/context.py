@@ -1,0 +1,312 @@
+"""Context: how much a prefix is worth beyond its CTC mass.
+
+Language model, lexicon and hotwords together say, for every label that a prefix is extended by,
+how many nats that is worth. The sum of these increments depends on the prefix alone, so the search
+asks once per prefix and keeps the answer.
+
+While a word is being written it carries a provisional charge: that of the best word it may still
+become (the look-ahead of the lexicon), or that of an unknown word once it has left the lexicon.
+When the word is complete, the charge is replaced by what the language model says. So a text's
+total is always
+
+    sum over words of (alpha * ln p(word | history) + beta)  +  alpha * ln p(</s> | history)
+    + `unknown` for every word outside lexicon or model  +  the boosts of the hotwords in it.
+
+This file is the definition; csrc/context.hpp is the same in C++.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctcasr.alphabet import Alphabet, Unit
+from ctcasr.decoding.hotwords import HotwordAutomaton, build_hotwords
+from ctcasr.decoding.label_kinds import BOUNDARY, LabelKind, label_kinds, label_symbols
+from ctcasr.decoding.lexicon import (
+    NO_WORD,
+    OUTSIDE,
+    ROOT,
+    LexiconTrie,
+    build_trie,
+    read_lexicon,
+    spell,
+)
+from ctcasr.decoding.ngram import NgramModel
+
+SPACE_TOKEN = "<space>"
+"""What a label language model calls the space between words."""
+
+
+class LmUnit(StrEnum):
+    """What a language model counts."""
+
+    WORD = "word"
+    LABEL = "label"
+
+
+class State(NamedTuple):
+    """What a prefix's future worth depends on.
+
+    Attributes:
+        history: state of the language model.
+        spelt: node of the lexicon that the word being written has reached; ROOT between words,
+            OUTSIDE for a word that is in no lexicon.
+        matched: node of the hotword automaton.
+    """
+
+    history: int
+    spelt: int
+    matched: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The rules of one decoder; arrays only, so that the C++ search reads the same.
+
+    Attributes:
+        kinds: (V,) what each label does to words.
+        lm: the language model, if any.
+        lm_unit: what it counts.
+        alpha: weight of its log-probabilities.
+        beta: nats for every word (every label, for a label model).
+        unknown: nats for every word outside lexicon or model; at most 0.
+        lexicon: the words that may be spelt, if words are followed at all.
+        is_closed: whether nothing outside the lexicon may be said.
+        lm_words: the model's id of each word of the lexicon; of each label for a label model and
+            where labels are words; -1 where it has none.
+        charges: (N,) the provisional charge of each node of the lexicon.
+        outside_charge: that of a word outside.
+        hotwords: the automaton, if any.
+    """
+
+    kinds: NDArray[np.uint8]
+    lm: NgramModel | None = None
+    lm_unit: LmUnit = LmUnit.WORD
+    alpha: float = 0.0
+    beta: float = 0.0
+    unknown: float = 0.0
+    lexicon: LexiconTrie | None = None
+    is_closed: bool = False
+    lm_words: NDArray[np.int32]
+    charges: NDArray[np.float64]
+    outside_charge: float = 0.0
+    hotwords: HotwordAutomaton | None = None
+
+    def start(self) -> State:
+        """Return the state of the empty prefix."""
+        matched = self.hotwords.step(0, BOUNDARY)[0] if self.hotwords else 0
+        return State(self.lm.start if self.lm else 0, ROOT, matched)
+
+    def extend(self, state: State, label: int) -> tuple[State, float]:
+        """Return the state after one more label and the nats it is worth; -inf forbids it."""
+        history, spelt, matched = state
+        worth = 0.0
+        if self.lm is not None and self.lm_unit is LmUnit.LABEL:
+            history, worth = self._say(history, int(self.lm_words[label]))
+        elif self.lexicon is not None:
+            history, spelt, worth = self._spell(history, spelt, label)
+        elif self.lm is not None:  # every label is a word
+            history, worth = self._say(history, int(self.lm_words[label]))
+        if self.hotwords is not None:
+            for symbol in label_symbols(label, int(self.kinds[label])):
+                matched, earned = self.hotwords.step(matched, symbol)
+                worth += earned
+        return State(history, spelt, matched), worth
+
+    def finish(self, state: State) -> float:
+        """Return what the end of the text is worth after a prefix; -inf if it may not end there."""
+        worth = 0.0
+        history = state.history
+        if state.spelt != ROOT:
+            history, worth = self._complete(history, state.spelt)
+        if self.lm is not None and self.lm.end >= 0:
+            worth += self.alpha * self.lm.step(history, self.lm.end)[1]
+        if self.hotwords is not None:
+            matched, earned = self.hotwords.step(state.matched, BOUNDARY)
+            worth += earned - float(self.hotwords.credit[matched])
+        return worth
+
+    def lm_log_prob(self, words: Iterable[str], labels: Iterable[int]) -> float:
+        """Return the language model's natural-log probability of a text, without any weight.
+
+        Args:
+            words: of the text.
+            labels: the same text's; counted instead of words where the model counts them.
+        """
+        assert self.lm is not None
+        if self.lexicon is None:
+            tokens = [int(self.lm_words[label]) for label in labels]
+        else:
+            tokens = [_known(self.lm, word) for word in words]
+        history, total = self.lm.start, 0.0
+        for token in (*tokens, self.lm.end):
+            known = self.lm.unknown if token < 0 else token
+            if known < 0:
+                history = 0
+                continue
+            history, log_prob = self.lm.step(history, known)
+            total += log_prob
+        return total
+
+    def gain(self, state: State) -> float:
+        """Return the most that one more label can be worth; the search need not ask for less."""
+        most = max(0.0, self.beta)
+        if self.lexicon is not None:
+            most -= self._charge(state.spelt)
+        if self.hotwords is not None:
+            earned = self.hotwords.credit + self.hotwords.reward
+            most += float(earned.max() - self.hotwords.credit[state.matched])
+        return most
+
+    def _spell(self, history: int, spelt: int, label: int) -> tuple[int, int, float]:
+        """Follow the word being written by one label."""
+        assert self.lexicon is not None
+        worth = 0.0
+        kind = self.kinds[label]
+        if kind != LabelKind.INSIDE and spelt != ROOT:
+            history, worth = self._complete(history, spelt)
+            spelt = ROOT
+        if kind == LabelKind.SPACE:
+            return history, spelt, worth
+        after = self.lexicon.child(spelt, label) if spelt != OUTSIDE else OUTSIDE
+        if after == OUTSIDE and self.is_closed:
+            return history, after, -np.inf
+        return history, after, worth + self._charge(after) - self._charge(spelt)
+
+    def _complete(self, history: int, spelt: int) -> tuple[int, float]:
+        """End the word being written: what the model says of it, in place of the charge."""
+        assert self.lexicon is not None
+        word = int(self.lexicon.word[spelt]) if spelt != OUTSIDE else NO_WORD
+        if word == NO_WORD and self.is_closed:
+            return history, -np.inf
+        known = int(self.lm_words[word]) if word != NO_WORD and self.lm else word
+        history, worth = self._say(history, known)
+        return history, worth - self._charge(spelt)
+
+    def _say(self, history: int, word: int) -> tuple[int, float]:
+        """Return the history after a word, or label, and what it is worth."""
+        worth = self.beta
+        if word < 0:
+            worth += self.unknown
+        if self.lm is None:
+            return history, worth
+        if word < 0:
+            word = self.lm.unknown
+        if word < 0:  # a model without <unk> says nothing and forgets
+            return 0, worth
+        history, log_prob = self.lm.step(history, word)
+        return history, worth + self.alpha * log_prob
+
+    def _charge(self, spelt: int) -> float:
+        return self.outside_charge if spelt == OUTSIDE else float(self.charges[spelt])
+
+
+def make_context(
+    alphabet: Alphabet,
+    *,
+    lm: NgramModel | None = None,
+    lm_unit: LmUnit = LmUnit.WORD,
+    lexicon: str | Path | Iterable[str] | None = None,
+    is_open: bool | None = None,
+    hotwords: Mapping[str, float] | None = None,
+    alpha: float = 0.5,
+    beta: float = 0.0,
+    unknown: float = -10.0,
+) -> Context | None:
+    """Return the context that a decoder's settings mean; None where there is nothing to weigh.
+
+    Args:
+        alphabet: of the labels.
+        lm: a language model.
+        lm_unit: whether it counts words or labels.
+        lexicon: a file or words; see `read_lexicon`. Where words are spelt and none is given, the
+            words of the language model are the lexicon.
+        is_open: whether words outside the lexicon may be spelt out; by default they may not where
+            `lexicon` is given.
+        hotwords: words or phrases and their boosts in nats.
+        alpha: weight of the language model's natural-log probabilities.
+        beta: nats for every word, or label for a label model.
+        unknown: nats for every word outside lexicon or language model.
+
+    Raises:
+        LexiconError, HotwordError: a word cannot be spelt; see there.
+        ValueError: a weight is out of range, or the parts do not go together.
+    """
+    _check_weights(alpha=alpha, beta=beta, unknown=unknown)
+    automaton = build_hotwords(hotwords, alphabet) if hotwords else None
+    if lm is None and lexicon is None and automaton is None:
+        return None
+    kinds = label_kinds(alphabet)
+    weights = {"alpha": alpha, "beta": beta, "unknown": unknown}
+    if lm is not None and (lm_unit is LmUnit.LABEL or alphabet.unit is Unit.WORD):
+        if lexicon is not None:
+            raise ValueError("a lexicon needs a language model of words and labels that spell them")
+        names = [SPACE_TOKEN if label == " " else label for label in alphabet.labels]
+        ids = [-1 if k == alphabet.blank else _known(lm, name) for k, name in enumerate(names)]
+        return Context(
+            kinds=kinds,
+            lm=lm,
+            lm_unit=lm_unit,
+            **weights,
+            lm_words=np.array(ids, dtype=np.int32),
+            charges=np.zeros(0),
+            hotwords=automaton,
+        )
+    if lm is None and lexicon is None:
+        nothing = np.zeros(0, dtype=np.int32)
+        return Context(kinds=kinds, lm_words=nothing, charges=np.zeros(0), hotwords=automaton)
+    trie = build_trie(
+        read_lexicon(lexicon, alphabet) if lexicon is not None else _spellable(lm, alphabet)
+    )
+    lm_words = [-1 if lm is None else _known(lm, word) for word in trie.words]
+    worths = np.array([_unigram(lm, word, alpha, unknown) for word in lm_words])
+    charges = trie.best_below(worths) if lm is not None else np.zeros(len(trie.word))
+    charges[ROOT] = 0.0
+    return Context(
+        kinds=kinds,
+        lm=lm,
+        **weights,
+        lexicon=trie,
+        is_closed=(lexicon is not None) if is_open is None else not is_open,
+        lm_words=np.array(lm_words, dtype=np.int32),
+        charges=charges,
+        outside_charge=_unigram(lm, -1, alpha, unknown),
+        hotwords=automaton,
+    )
+
+
+def _check_weights(*, alpha: float, beta: float, unknown: float) -> None:
+    if not 0.0 <= alpha < np.inf:
+        raise ValueError(f"alpha is {alpha}; give a weight of 0 or more")
+    if not np.isfinite(beta):
+        raise ValueError(f"beta is {beta}; give nats per word, as in 0.5")
+    if not -np.inf < unknown <= 0.0:
+        raise ValueError(f"unknown is {unknown}; give nats per unknown word, at most 0, as in -10")
+
+
+def _known(lm: NgramModel, word: str) -> int:
+    """Return the model's id of a word, -1 where it does not know it."""
+    known = lm.word_id(word)
+    return -1 if known in (lm.unknown, lm.begin, lm.end) else known
+
+
+def _spellable(lm: NgramModel | None, alphabet: Alphabet) -> dict[str, list[tuple[int, ...]]]:
+    """Return the spellings of a model's words, without those that the labels cannot spell."""
+    assert lm is not None
+    special = {lm.words[k] for k in (lm.unknown, lm.begin, lm.end) if k >= 0}
+    words = ((word, spell(alphabet, word)) for word in lm.words if word not in special)
+    return {word: [labels] for word, labels in words if labels is not None}
+
+
+def _unigram(lm: NgramModel | None, word: int, alpha: float, unknown: float) -> float:
+    """Return what a word is worth without its history."""
+    worth = unknown if word < 0 else 0.0
+    if lm is None:
+        return worth
+    known = lm.unknown if word < 0 else word
+    return worth + (alpha * lm.step(0, known)[1] if known >= 0 else 0.0)

@@ -1,0 +1,277 @@
+"""CTC prefix beam search: the most probable label sequence, not the most probable path.
+
+A path gives each frame one symbol, label or blank; collapsing it drops repeats, then blanks. An
+entry of the beam is a collapsed prefix. Its mass sums all paths that collapse to it, in two parts,
+because a repeated label needs a blank between its copies:
+
+    in_blank    mass of the paths that end in blank
+    in_label    mass of the paths that end in the prefix's last label
+
+A prefix may stay as it is for a frame, or be extended by one label. The mass of staying is counted
+first, together with what flows from an active parent into its active child. A new prefix has one
+source only, so once the beam is full, no extension below the smallest staying mass can survive:
+this cut-off is exact, and leaves few candidates to look at. Masses are linear and rescaled in every
+frame, so the inner loop takes no logarithm; what is e^-700 below the best is lost, nothing else.
+
+A context (context.py) weighs prefixes: masses carry its weight, exp of the nats that a prefix is
+worth, from the moment the prefix comes into being.
+
+Without a context the search can be certified: certificate.py bounds the probability of every
+labelling that it dropped.
+
+This file is the definition in readable NumPy; csrc/search.hpp is the same in C++, and
+tests/test_decoding_backends.py holds one against the other.
+
+Sources: Graves 2012, "Supervised Sequence Labelling", section 7.5.2;
+Hannun et al. 2014, arXiv:1408.2873, algorithm 1.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctcasr.decoding.certificate import Losses
+from ctcasr.decoding.context import Context, State
+
+ROOT = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruning:
+    """What a search drops.
+
+    Attributes:
+        blank: column of the CTC blank.
+        beam: prefixes kept per frame.
+        threshold: prefixes with less than this share of the best one's mass are dropped.
+        label_threshold: no prefix is extended by a label that is less probable than this in a
+            frame.
+    """
+
+    blank: int
+    beam: int
+    threshold: float
+    label_threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A label sequence that the search ended with.
+
+    Attributes:
+        labels: without blanks.
+        log_prob: of the labels and their context together.
+        ctc_log_prob: of the paths that stayed in the beam.
+    """
+
+    labels: tuple[int, ...]
+    log_prob: float
+    ctc_log_prob: float
+
+
+class PrefixSearch:
+    """A search under way: give it frames, then ask what it found.
+
+    Args:
+        pruning: what is dropped.
+        context: what prefixes are worth; None where all are worth the same.
+        losses: where dropped mass is noted, for a certificate.
+    """
+
+    def __init__(
+        self, pruning: Pruning, context: Context | None = None, losses: Losses | None = None
+    ) -> None:
+        self._pruning = pruning
+        self._tree = _PrefixTree(context)
+        self._losses = losses
+        self._log_scale = 0.0
+        self._active = np.array([ROOT])
+        self._in_blank = np.array([1.0])
+        self._in_label = np.array([0.0])
+
+    def advance(self, log_probs: NDArray[np.float64]) -> None:
+        """Go on by the frames of (T, V) natural logs.
+
+        Raises:
+            ValueError: nothing that the context allows has a probability above zero.
+        """
+        for frame in log_probs:
+            peak = float(frame.max())
+            self._step(np.exp(frame - peak), log_peak=peak)
+            self._log_scale += peak
+            largest = float(self._mass.max())
+            self._in_blank /= largest
+            self._in_label /= largest
+            self._log_scale += float(np.log(largest))
+
+    def found(self, count: int) -> list[Found]:
+        """Return up to `count` label sequences, best first, as if the text ended here.
+
+        Where the context lets no active prefix end here, as in the middle of a word, all are
+        returned as they stand.
+        """
+        tree = self._tree
+        ends = np.array([tree.finish(int(node)) for node in self._active])
+        if np.isneginf(ends).all():
+            ends = np.zeros(len(ends))
+        with np.errstate(divide="ignore"):
+            weighted = np.log(self._mass) + self._log_scale
+        scores = weighted + ends
+        order = np.lexsort([self._active, -scores])
+        return [
+            Found(
+                labels=tree.prefix(int(self._active[k])),
+                log_prob=float(scores[k]),
+                ctc_log_prob=float(weighted[k] - tree.worth[self._active[k]]),
+            )
+            for k in order[:count]
+            if scores[k] > -np.inf
+        ]
+
+    def stable(self) -> tuple[int, ...]:
+        """Return the labels with which everything still in the beam begins."""
+        prefixes = [self._tree.prefix(int(node)) for node in self._active]
+        first, last = min(prefixes), max(prefixes)
+        same = 0
+        while same < min(len(first), len(last)) and first[same] == last[same]:
+            same += 1
+        return first[:same]
+
+    def certify(self) -> float:
+        """Return an upper bound on the log-probability of every labelling but the best one found.
+
+        Only for a search that was given `losses`, and all frames they were made for.
+        """
+        assert self._losses is not None
+        best = int(np.lexsort([self._active, -self._mass])[0])
+        rivals = np.arange(len(self._active)) != best
+        with np.errstate(divide="ignore"):
+            kept = np.log(self._mass[rivals]) + self._log_scale
+        tree = self._tree
+        return self._losses.bound(tree.parents, tree.labels, self._active[rivals], kept)
+
+    @property
+    def _mass(self) -> NDArray[np.float64]:
+        return self._in_blank + self._in_label
+
+    def _step(self, probs: NDArray[np.float64], log_peak: float) -> None:
+        """Go on by one frame whose symbols have probabilities `probs` (V,), the largest being 1."""
+        tree, pruning = self._tree, self._pruning
+        nodes, mass = self._active, self._mass
+        rows = np.arange(len(nodes))
+        last = tree.labels[nodes]  # the root's -1 does no harm: it has no mass in a label
+        extended = mass[:, None] * probs  # (K, V)
+        extended[rows, last] = self._in_blank * probs[last]  # a repeat needs a blank
+        extended[:, pruning.blank] = 0.0
+        all_extended = extended.copy()
+
+        in_blank = mass * probs[pruning.blank]
+        in_label = self._in_label * probs[last]
+        child, parent = np.nonzero(tree.parents[nodes][:, None] == nodes)
+        in_label[child] += extended[parent, last[child]] * tree.factor[nodes[child]]
+        extended[parent, last[child]] = 0.0  # it has arrived at an entry that exists
+        staying = in_blank + in_label
+
+        extended[:, probs < pruning.label_threshold * np.exp(-log_peak)] = 0.0
+        floor = pruning.threshold * staying.max()
+        gain = np.exp([tree.gain(int(node)) for node in nodes])
+        source, label = np.nonzero(extended * gain[:, None] > floor)
+        grown = extended[source, label] * tree.factors(nodes[source], label)
+        floor = pruning.threshold * max(staying.max(), grown.max(initial=0.0))
+        if floor == 0.0 == max(staying.max(), grown.max(initial=0.0)):
+            raise ValueError("nothing that the lexicon allows has a probability above zero")
+        scores = np.concatenate([staying, grown])
+        is_new = np.concatenate([np.zeros(len(staying)), np.ones(len(grown))])
+        origin = np.concatenate([nodes, nodes[source]])
+        order = np.lexsort([np.concatenate([last, label]), origin, is_new, -scores])
+        kept = order[: pruning.beam]
+        kept = kept[scores[kept] > floor]
+        old, new = kept[kept < len(nodes)], kept[kept >= len(nodes)] - len(nodes)
+        if self._losses is not None:
+            is_dropped = all_extended > 0.0
+            is_dropped[parent, last[child]] = False
+            is_dropped[source[new], label[new]] = False
+            gone = np.setdiff1d(rows, old)
+            self._losses.note(
+                nodes=nodes,
+                extended=all_extended,
+                is_dropped=is_dropped,
+                gone=gone,
+                in_blank=in_blank[gone],
+                in_label=in_label[gone],
+                last=last[gone],
+                log_scale=self._log_scale + log_peak,
+            )
+        source, label = source[new], label[new]
+        born = tree.grow(nodes[source], label)
+        self._active = np.concatenate([nodes[old], born])
+        self._in_blank = np.concatenate([in_blank[old], np.zeros(len(new))])
+        self._in_label = np.concatenate([in_label[old], grown[new]])
+
+
+class _PrefixTree:
+    """Every prefix that has ever been in the beam, as a node: its parent, its label, its worth."""
+
+    def __init__(self, context: Context | None) -> None:
+        self._context = context
+        self._children: dict[tuple[int, int], int] = {}
+        self._extensions: dict[tuple[int, int], tuple[State | None, float]] = {}
+        self._states: list[State | None] = [context.start() if context else None]
+        self.parents = np.array([-1])
+        self.labels = np.array([-1])
+        self.worth = np.array([0.0])
+        self.factor = np.array([1.0])
+        """exp of what a prefix is worth beyond its parent."""
+
+    def grow(self, nodes: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the nodes of prefixes one label longer, made when first asked for."""
+        grown = [self._child(int(n), int(k)) for n, k in zip(nodes, labels, strict=True)]
+        return np.array(grown, dtype=np.int64)
+
+    def factors(self, nodes: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the factors of prefixes one label longer, 0 where the context forbids one."""
+        if self._context is None:
+            return np.ones(len(nodes))
+        worths = [self._extend(int(n), int(k))[1] for n, k in zip(nodes, labels, strict=True)]
+        return np.exp(worths)
+
+    def gain(self, node: int) -> float:
+        """Return the most that one more label can be worth."""
+        state = self._states[node]
+        return self._context.gain(state) if self._context and state else 0.0
+
+    def finish(self, node: int) -> float:
+        """Return what the end of the text is worth after a prefix."""
+        state = self._states[node]
+        return self._context.finish(state) if self._context and state else 0.0
+
+    def prefix(self, node: int) -> tuple[int, ...]:
+        """Return the labels from the root to `node`."""
+        labels = []
+        while node != ROOT:
+            labels.append(int(self.labels[node]))
+            node = int(self.parents[node])
+        return tuple(reversed(labels))
+
+    def _extend(self, node: int, label: int) -> tuple[State | None, float]:
+        state = self._states[node]
+        if self._context is None or state is None:
+            return None, 0.0
+        known = self._extensions.get((node, label))
+        if known is None:
+            known = self._extensions[node, label] = self._context.extend(state, label)
+        return known
+
+    def _child(self, node: int, label: int) -> int:
+        known = self._children.get((node, label))
+        if known is not None:
+            return known
+        state, worth = self._extend(node, label)
+        child = self._children[node, label] = len(self._states)
+        self._states.append(state)
+        self.parents = np.append(self.parents, node)
+        self.labels = np.append(self.labels, label)
+        self.worth = np.append(self.worth, self.worth[node] + worth)
+        self.factor = np.append(self.factor, np.exp(worth))
+        return child
