@@ -10,7 +10,7 @@ end, not all T * (2U + 1) are kept: scores are stored once in every B = 1,024 fr
 of one block at a time are computed again from there. A path that leaves a block in state s has
 entered it no lower than s - 2B, so only that band is computed again. The result is exact, the
 second pass costs next to nothing, and memory is about 8 (2U + 1) T / B + 2 B^2 bytes: 80 MB for two
-hours at 30 ms a frame and 20,000 labels, where the whole table would be 9.6 GB. NumPy only; no torch.
+hours at 30 ms a frame and 20,000 labels; the whole table would have 9.6 GB. NumPy only; no torch.
 
 Sources: Graves 2012, "Supervised Sequence Labelling", section 7.3, with max in place of sum;
 Grice, Hughey and Speck 1997, "Reduced space sequence alignment", for the stored scores.
