@@ -89,6 +89,11 @@ class Transcript:
     nbest: tuple[Alternative, ...] = ()
     error: Failure | None = None
 
+    @property
+    def separate_channel(self) -> int | None:
+        """The channel, where several of the file were transcribed apart; their ids say so."""
+        return self.channel if self.id.endswith(f"#{self.channel}") else None
+
     def to_json(self) -> dict[str, Any]:
         """Return the transcript as one JSON object; times to the millisecond.
 

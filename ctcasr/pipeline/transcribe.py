@@ -116,7 +116,10 @@ def run_inputs(
         inputs: what to read.
         compute: what to do with what was read.
         decoder: how failed items would have been decoded.
-        batch_size, workers, split_channels, tally: see `transcribe_inputs`.
+        batch_size: most recordings computed together.
+        workers: reading threads.
+        split_channels: compute each of several channels that differ; else the item fails.
+        tally: counted up while the transcripts are taken.
     """
     tally = tally if tally is not None else Tally()
     started = time.perf_counter()
