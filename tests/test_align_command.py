@@ -178,8 +178,8 @@ def test_the_texts_go_through_the_models_rules(align, tone_run, tmp_path):
 
 def test_times_of_a_piece_count_from_the_files_beginning(align, tone_run, tmp_path):
     audio = tone_run.recordings / "5-dabc.wav"
-    piece = {"offset": 0.3, "duration": 0.36}
-    write_manifest(tmp_path / "m.jsonl", [Utterance(id="x", audio=audio, text="bc", **piece)])
+    piece = Utterance(id="x", audio=audio, text="bc", offset=0.3, duration=0.36)
+    write_manifest(tmp_path / "m.jsonl", [piece])
 
     align(tmp_path / "m.jsonl", "-o", tmp_path / "out.jsonl")
 
