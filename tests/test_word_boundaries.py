@@ -39,6 +39,16 @@ def test_noise_between_words_is_a_pause():
     assert find_word_spans([(40, 43), (140, 143)], levels, frame_s=HOP_S) == [(30, 70), (130, 170)]
 
 
+def test_a_sound_before_or_after_all_words_is_none_of_them():
+    levels = levels_of((80, -20), (30, -70), (40, -20), (30, -70), (80, -20))
+
+    assert find_word_spans([(120, 123)], levels, frame_s=HOP_S) == [(110, 150)]
+
+
+def test_a_recording_cut_at_the_word_is_all_word():
+    assert find_word_spans([(30, 33)], levels_of((75, -20)), frame_s=HOP_S) == [(0, 75)]
+
+
 def test_a_finer_grid_gives_the_same_times():
     levels = levels_of((20, -70), (40, -20), (30, -70), (50, -25), (20, -70))
     coarse = find_word_spans([(30, 33), (110, 113)], levels, frame_s=HOP_S)

@@ -10,9 +10,10 @@ speech, a pause, speech again. The pause [end, start) is chosen to minimise
     + (end - last spike) / scale + (first spike - start) / scale
 
 so that quiet frames pull the boundaries apart, loud ones push them together, and a word without a
-pause at its side keeps close to its spikes. The threshold lies a fixed number of decibels under the
-softer of the two words, but above the noise of the recording. Terms of `end` and `start` come
-apart, so one pass with a running minimum finds the best pair: O(T) in all.
+pause at its side keeps close to its spikes. Before the first word and after the last, the pause
+may be cut off from the recording's edge, at a cost, by a sound that is no word. The threshold lies
+a fixed number of decibels under the softer of the two words, but above the noise of the recording.
+Terms of `end` and `start` come apart, so one pass with a running minimum finds the best pair: O(T).
 
 Words hold all of their spikes, so their times rise and lie inside the recording, whatever the
 levels are. NumPy only; no torch.
@@ -36,6 +37,7 @@ _CLIP_DB = 10.0  # further from the threshold, a frame says no more
 _COST_PER_FRAME = 0.4  # of a clipped 10 ms frame, in the unit of `_SCALE_S`
 _FRAME_S = 0.01  # the length of frame that cost is given for
 _SCALE_S = 0.2  # seconds from spike to boundary that cost 1
+_OTHER_SOUND = 4.0  # cost of a sound before the first word or after the last that is no word
 _REACH_S = 0.2  # seconds around the spikes in which a word is loudest
 
 
@@ -91,18 +93,16 @@ def _find_pause(
         above: (G,) dB above the threshold.
         scale: frames from spike to boundary that cost 1.
         loudness: cost of calling a loud frame a pause.
-        has_left: whether a word precedes; where none does, the pause begins with the frames.
-        has_right: whether a word follows; where none does, the pause lasts to their end.
+        has_left: whether a word precedes; where none does, the pause begins with the frames, or at
+            a cost after some other sound.
+        has_right: whether a word follows; where none does, the pause lasts to their end, or at a
+            cost to some other sound.
     """
     cost = np.clip(above / _CLIP_DB, -1.0, 1.0) * loudness
     total = np.concatenate([[0.0], np.cumsum(cost)])  # (G + 1,) of the frames before each edge
     edges = np.arange(len(total))
-    to_end = edges / scale - total
-    if not has_left:
-        to_end[1:] = np.inf
-    from_start = edges[::-1] / scale + total
-    if not has_right:
-        from_start[:-1] = np.inf
+    to_end = (edges / scale if has_left else _OTHER_SOUND * (edges > 0)) - total
+    from_start = (edges[::-1] / scale if has_right else _OTHER_SOUND * (edges[::-1] > 0)) + total
     best_end = np.minimum.accumulate(to_end)
     start = int(np.argmin(best_end + from_start))
     return int(np.argmin(to_end[: start + 1])), start
