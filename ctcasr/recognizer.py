@@ -5,8 +5,8 @@ print(recognizer.transcribe("seven.wav").text)
 """
 
 import difflib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,20 +16,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ctcasr.alphabet import Alphabet, Direction, Unit
+from ctcasr.alphabet import Alphabet, Direction, Unit, frames_needed
 from ctcasr.batching import pad_waveforms, plan_batches
 from ctcasr.config import DecodeConfig, RunConfig, parse_config
-from ctcasr.decoding import Hypothesis, PrefixBeamDecoder, best_path
+from ctcasr.decoding import Hypothesis, PrefixBeamDecoder, Word, best_path, forced_align
+from ctcasr.decoding.hypothesis import words_in_time
+from ctcasr.decoding.word_boundaries import find_word_spans
 from ctcasr.device import pick_device
-from ctcasr.errors import AudioError, ModelFileError
+from ctcasr.errors import AlphabetError, AudioError, InfeasibleAlignmentError, ModelFileError
 from ctcasr.frontends.feature_stats import FeatureStats
 from ctcasr.frontends.features import FeatureExtractor
+from ctcasr.frontends.level import frame_levels
 from ctcasr.frontends.waveform import read_audio, resample, select_channel
 from ctcasr.model_file import ModelFile, read_model, write_model
 from ctcasr.models.network import Network
-from ctcasr.transcript import Alternative, TimedWord, Transcript
+from ctcasr.text_rules import apply_rules
+from ctcasr.transcript import Alternative, Failure, TimedLabel, TimedWord, Transcript
 
 SUBWORD_MODEL = "model.alphabet.sentencepiece"
+ALIGNMENT = {"search": "forced_align"}
+"""What stands for the search in the transcript of a known text."""
 _SILENCE = 1e-4  # peak, full scale 1: below -80 dB there is nothing that a microphone has heard
 
 
@@ -156,15 +162,51 @@ class Recognizer:
             batch_size: most recordings computed together.
         """
         decode = decode or self.config.decode
-        transcripts: list[Transcript | None] = [None] * len(recordings)
+        transcripts = {
+            index: self._transcript(recordings[index], log_probs, decode)
+            for index, log_probs in self._heard(recordings, batch_size)
+        }
+        return [transcripts[index] for index in range(len(recordings))]
+
+    def align(
+        self,
+        recordings: Sequence[Recording],
+        texts: Sequence[str],
+        *,
+        batch_size: int | None = None,
+    ) -> list[Transcript]:
+        """Return when each label and word of known texts was said, in the recordings' order.
+
+        Args:
+            recordings: see `prepare`.
+            texts: what is said in each; the model's text rules are applied.
+            batch_size: most recordings computed together.
+
+        Returns:
+            Transcripts with `labels`. `log_prob` is that of the one path, natural log. One whose
+            text has characters outside the alphabet, needs more frames than there are, or belongs
+            to digital silence, has an `error` instead.
+        """
+        transcripts = {
+            index: self._align(recordings[index], texts[index], log_probs)
+            for index, log_probs in self._heard(recordings, batch_size)
+        }
+        return [transcripts[index] for index in range(len(recordings))]
+
+    def _heard(
+        self, recordings: Sequence[Recording], batch_size: int | None
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Yield each recording's index and (T', V) log-probabilities, by batches of like length.
+
+        T' is 0 for digital silence: normalised, it would look like speech that the model never
+        heard.
+        """
         lengths = [self.config.frontend.num_frames(len(r.samples)) for r in recordings]
         budget = self.config.data.batch_frames
         for batch in plan_batches(lengths, max_frames=budget, max_items=batch_size):
-            chosen = [recordings[index] for index in batch]
-            rows = self.log_probs([recording.samples for recording in chosen])
-            for index, recording, log_probs in zip(batch, chosen, rows, strict=True):
-                transcripts[index] = self._transcript(recording, log_probs, decode)
-        return [transcript for transcript in transcripts if transcript is not None]
+            rows = self.log_probs([recordings[index].samples for index in batch])
+            for index, log_probs in zip(batch, rows, strict=True):
+                yield index, log_probs[:0] if _is_silent(recordings[index]) else log_probs
 
     def log_probs(self, waveforms: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         """Return (T', V) natural-log label probabilities for each waveform (N,)."""
@@ -182,19 +224,8 @@ class Recognizer:
     def _transcript(
         self, recording: Recording, log_probs: NDArray[np.float32], decode: DecodeConfig
     ) -> Transcript:
-        hypotheses = self._search(recording, log_probs, decode)
+        hypotheses = self._search(log_probs, decode)
         best = hypotheses[0]
-        shift = self.frame_shift
-        end = len(recording.samples) / self.sample_rate
-        words = tuple(
-            TimedWord(
-                word.text,
-                start=recording.offset + word.start * shift,
-                end=recording.offset + min(word.end * shift, end),
-                confidence=word.confidence,
-            )
-            for word in best.words
-        )
         wanted = hypotheses[: decode.nbest] if decode.nbest > 1 else []
         return Transcript(
             id=recording.id,
@@ -203,23 +234,107 @@ class Recognizer:
             model=self.describe_model(),
             decoder=describe_decoder(decode),
             text=best.text,
-            duration=end,
+            duration=self._seconds(recording),
             offset=recording.offset,
-            words=words,
+            words=self._timed_words(recording, best.words),
             log_prob=best.log_prob,
             nbest=tuple(Alternative(other.text, other.log_prob) for other in wanted),
         )
 
-    def _search(
-        self, recording: Recording, log_probs: NDArray[np.float32], decode: DecodeConfig
-    ) -> list[Hypothesis]:
-        if not len(recording.samples) or np.abs(recording.samples).max() < _SILENCE:
-            # Normalised, digital silence would look like speech that the model never heard.
-            log_probs = log_probs[:0]
+    def _search(self, log_probs: NDArray[np.float32], decode: DecodeConfig) -> list[Hypothesis]:
         if decode.beam == 0:
             return [best_path(log_probs, self.alphabet)]
         decoder = PrefixBeamDecoder(self.alphabet, beam=decode.beam, threshold=decode.threshold)
         return decoder(log_probs)
+
+    def _align(self, recording: Recording, text: str, log_probs: NDArray[np.float32]) -> Transcript:
+        alphabet = self.alphabet
+        about = Transcript(
+            id=recording.id,
+            source=recording.source,
+            channel=recording.channel,
+            model=self.describe_model(),
+            decoder=ALIGNMENT,
+            offset=recording.offset,
+        )
+        text = apply_rules(text, self.config.text.rules)
+        try:
+            labels = alphabet.encode(text)
+            self._require_alignable(recording, labels, num_frames=len(log_probs))
+        except AlphabetError as error:
+            return replace(about, error=Failure("AlphabetError", f"{recording.id}: {error}"))
+        except (AudioError, InfeasibleAlignmentError) as error:
+            return replace(about, error=Failure(type(error).__name__, str(error)))
+        spans = forced_align(log_probs, labels, blank=alphabet.blank)
+        path = np.full(len(log_probs), alphabet.blank)
+        for label, (start, end) in zip(labels, spans, strict=True):
+            path[start:end] = label
+        return replace(
+            about,
+            text=text,
+            duration=self._seconds(recording),
+            words=self._timed_words(recording, words_in_time(alphabet, labels, spans)),
+            labels=self._timed_labels(recording, labels, spans),
+            log_prob=float(log_probs[np.arange(len(path)), path].sum(dtype=np.float64)),
+        )
+
+    def _require_alignable(
+        self, recording: Recording, labels: Sequence[int], *, num_frames: int
+    ) -> None:
+        if labels and _is_silent(recording):
+            raise AudioError(
+                f"{recording.id}: digital silence, but the text has {len(labels)} labels; mend the "
+                f'recording, or set its text to ""'
+            )
+        needed = frames_needed(labels)
+        if num_frames < needed:
+            raise InfeasibleAlignmentError(
+                recording.id,
+                frames=num_frames,
+                labels=len(labels),
+                repeats=needed - len(labels),
+            )
+
+    def _timed_words(self, recording: Recording, words: Sequence[Word]) -> tuple[TimedWord, ...]:
+        """Return words in seconds; their spikes widened to where they begin and end."""
+        frontend, stride = self.config.frontend, self.config.encoder.stride
+        levels = frame_levels(
+            recording.samples, hop=frontend.hop, window=max(frontend.window, frontend.hop)
+        )
+        spikes = [(word.start * stride, min(word.end * stride, len(levels))) for word in words]
+        spans = find_word_spans(spikes, levels, frame_s=frontend.hop / self.sample_rate)
+        return tuple(
+            TimedWord(
+                word.text, *self._interval(recording, span, hop=frontend.hop), word.confidence
+            )
+            for word, span in zip(words, spans, strict=True)
+        )
+
+    def _timed_labels(
+        self, recording: Recording, labels: Sequence[int], spans: Sequence[tuple[int, int]]
+    ) -> tuple[TimedLabel, ...]:
+        hop = self.config.frontend.hop * self.config.encoder.stride
+        return tuple(
+            TimedLabel(self.alphabet.labels[label], *self._interval(recording, span, hop=hop))
+            for label, span in zip(labels, spans, strict=True)
+        )
+
+    def _interval(
+        self, recording: Recording, span: tuple[int, int], *, hop: int
+    ) -> tuple[float, float]:
+        """Return frames [start, end) of `hop` samples as seconds from the file's beginning."""
+        start, end = (min(frame * hop, len(recording.samples)) for frame in span)
+        return (
+            recording.offset + start / self.sample_rate,
+            recording.offset + end / self.sample_rate,
+        )
+
+    def _seconds(self, recording: Recording) -> float:
+        return len(recording.samples) / self.sample_rate
+
+
+def _is_silent(recording: Recording) -> bool:
+    return not len(recording.samples) or bool(np.abs(recording.samples).max() < _SILENCE)
 
 
 def describe_decoder(decode: DecodeConfig) -> dict[str, Any]:

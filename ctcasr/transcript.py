@@ -22,6 +22,19 @@ class TimedWord:
 
 
 @dataclass(frozen=True, slots=True)
+class TimedLabel:
+    """One label of a forced alignment: the frames in which its path gives that label.
+
+    A CTC network gives a label for a frame or two, somewhere inside its sound, so that `end` is
+    not where the sound ends. Times in seconds from the file's beginning.
+    """
+
+    text: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
 class Alternative:
     """One text of the n-best list and its natural-log score."""
 
@@ -54,6 +67,7 @@ class Transcript:
         duration: seconds transcribed; None for a failed item.
         offset: seconds from the file's beginning to the item's.
         words: with times.
+        labels: with times; only of a forced alignment.
         log_prob: of the text (prefix beam search) or of its best path, natural log.
         nbest: best first; empty unless asked for.
         model: name and sha256.
@@ -70,12 +84,21 @@ class Transcript:
     duration: float | None = None
     offset: float = 0.0
     words: tuple[TimedWord, ...] = ()
+    labels: tuple[TimedLabel, ...] = ()
     log_prob: float | None = None
     nbest: tuple[Alternative, ...] = ()
     error: Failure | None = None
 
+    @property
+    def separate_channel(self) -> int | None:
+        """The channel, where several of the file were transcribed apart; their ids say so."""
+        return self.channel if self.id.endswith(f"#{self.channel}") else None
+
     def to_json(self) -> dict[str, Any]:
-        """Return the transcript as one JSON object; times to the millisecond."""
+        """Return the transcript as one JSON object; times to the millisecond.
+
+        `labels` stand in it where there are any.
+        """
         words = [
             {
                 "text": word.text,
@@ -89,6 +112,10 @@ class Transcript:
         if self.error is None and self.duration is not None:
             end = self.offset + self.duration
             segments = [{"start": round(self.offset, 3), "end": round(end, 3), "text": self.text}]
+        labels = [
+            {"text": label.text, "start": round(label.start, 3), "end": round(label.end, 3)}
+            for label in self.labels
+        ]
         error = {"kind": self.error.kind, "message": self.error.message} if self.error else None
         return {
             "schema": SCHEMA,
@@ -102,6 +129,7 @@ class Transcript:
             "decoder": dict(self.decoder),
             "segments": segments,
             "words": words,
+            **({"labels": labels} if labels else {}),
             "confidence": None,
             "confidence_kind": None,
             "log_prob": self.log_prob,

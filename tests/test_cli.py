@@ -18,7 +18,17 @@ from ctcasr.manifest import read_manifest
 from ctcasr.model_file import write_model
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="no POSIX signals")
-COMMANDS = ["demo", "manifest", "check", "train", "transcribe", "evaluate", "score", "info"]
+COMMANDS = [
+    "demo",
+    "manifest",
+    "align",
+    "check",
+    "train",
+    "transcribe",
+    "evaluate",
+    "score",
+    "info",
+]
 
 
 def start(*arguments, **options):

@@ -1,5 +1,11 @@
+import tracemalloc
+
 import numpy as np
 import pytest
+import torch
+import torchaudio
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ctcasr.decoding import align, best_path, forced_align
 from tests.oracles import best_path_by_enumeration, random_log_probs
@@ -20,6 +26,51 @@ def test_alignment_is_the_best_of_all_paths_of_the_labels(labels, blank, seed):
     path, _ = best_path_by_enumeration(log_probs, labels, blank=blank)
 
     assert forced_align(log_probs, labels, blank=blank) == spans_of(path, blank=blank)
+
+
+@pytest.mark.parametrize("blank", [0, 4])
+@pytest.mark.parametrize("seed", range(25))
+def test_alignment_agrees_with_torchaudio(blank, seed):
+    generator = np.random.default_rng(seed)
+    log_probs = random_log_probs(num_frames=40, num_symbols=5, seed=seed)
+    symbols = [symbol for symbol in range(5) if symbol != blank]
+    labels = generator.choice(symbols, size=generator.integers(1, 16))
+
+    # No ties: equal scores of two paths of random float64 numbers do not happen.
+    path, _ = torchaudio.functional.forced_align(
+        torch.from_numpy(log_probs)[None], torch.from_numpy(labels)[None], blank=blank
+    )
+
+    spans = forced_align(log_probs, labels.tolist(), blank=blank)
+    assert spans == spans_of(path[0].tolist(), blank=blank)
+
+
+@given(
+    seed=st.integers(0, 1000),
+    block=st.integers(1, 40),
+    labels=st.lists(st.lists(st.integers(1, 3), max_size=15), min_size=1, max_size=3),
+)
+def test_the_size_of_a_block_changes_nothing(seed, block, labels):
+    log_probs = random_log_probs(num_frames=32, num_symbols=4, seed=seed)
+    whole = align.align_all(log_probs, labels, blank=0)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(align, "_BLOCK", block)
+        assert align.align_all(log_probs, labels, blank=0) == whole
+
+
+def test_long_recordings_need_a_fraction_of_the_table():
+    num_frames, num_labels = 6_000, 2_500
+    log_probs = random_log_probs(num_frames=num_frames, num_symbols=4, seed=0)
+    labels = [1 + k % 3 for k in range(num_labels)]
+    tracemalloc.start()
+
+    spans = forced_align(log_probs, labels)
+
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(spans) == num_labels
+    assert peak < num_frames * (2 * num_labels + 1) / 4
 
 
 def test_best_path_is_its_own_alignment():

@@ -325,6 +325,20 @@ def test_joined_digits_are_of_one_speaker_and_of_the_test_set(tmp_path):
         assert string.speaker in string.id
 
 
+def test_joined_digits_know_their_joints(tmp_path):
+    corpus = write_fsdd(tmp_path / "fsdd")
+    manifests = prepare_fsdd(corpus, tmp_path / "out")
+    lengths = {500 + 10 * digit + number for digit in range(10) for number in (0, 4)}
+
+    for string in read(manifests.strings):
+        words = string.extra["words"]
+        assert " ".join(word["text"] for word in words) == string.text
+        edges = [edge for word in words for edge in (word["start"], word["end"])]
+        assert edges == sorted(edges)
+        assert (edges[0], edges[-1]) == (0, string.duration)
+        assert {round((word["end"] - word["start"]) * 8_000) for word in words} <= lengths
+
+
 def test_joined_digits_depend_on_the_seed_alone(tmp_path):
     corpus = write_fsdd(tmp_path / "fsdd")
     first = prepare_fsdd(corpus, tmp_path / "a")

@@ -106,7 +106,10 @@ def test_the_best_n_stand_in_the_json_line(transcribe, tone_run):
 def test_an_unknown_format_is_refused(transcribe, tone_run):
     ended = transcribe(tone_run.recordings, "-f", "txt,doc")
     assert (ended.status, ended.out) == (2, "")
-    assert ended.err == "ctcasr: error: -f doc: unknown format; choose from txt, tsv, jsonl\n"
+    assert ended.err == (
+        "ctcasr: error: -f doc: unknown format; choose from txt, tsv, jsonl, srt, vtt, ctm, stm, "
+        "trn, textgrid\n"
+    )
 
 
 # Where it goes

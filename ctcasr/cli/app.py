@@ -21,6 +21,7 @@ from typing import Any
 
 import click
 
+from ctcasr.cli.align import align_command
 from ctcasr.cli.check import check_command
 from ctcasr.cli.demo import demo_command
 from ctcasr.cli.evaluate import evaluate_command
@@ -70,6 +71,7 @@ for _command in (
     train_command,
     transcribe_command,
     evaluate_command,
+    align_command,
     score_command,
     info_command,
 ):

@@ -1,7 +1,7 @@
 """`ctcasr transcribe`."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,35 +18,34 @@ from ctcasr.cli.options import (
     set_option,
     workers_option,
 )
-from ctcasr.cli.progress import announce, count_of, counting, describe_speed
+from ctcasr.cli.progress import counting
+from ctcasr.cli.writing import (
+    ITEMS_FAILED,
+    choose_existing,
+    existing_options,
+    format_option,
+    parse_formats,
+    plan_files,
+    summarise,
+    tell_failure,
+    write_files,
+)
 
 if TYPE_CHECKING:
     from ctcasr.pipeline.inputs import Input
-    from ctcasr.pipeline.outputs import OutputPlan
-    from ctcasr.pipeline.transcribe import Tally
     from ctcasr.reporting.transcripts import TranscriptFormat
-    from ctcasr.transcript import Failure
-
-ITEMS_FAILED = 3
+    from ctcasr.transcript import Transcript
 
 
 @command(
     "transcribe",
     "ctcasr transcribe -m exp/mine recording.wav",
-    "ctcasr transcribe -m en-alnum recordings/ -f txt,jsonl -o texts/",
+    "ctcasr transcribe -m en-alnum recordings/ -f txt,jsonl,srt -o texts/",
     "ffmpeg -i talk.m4a -f wav - | ctcasr transcribe -m en-alnum -",
 )
 @model_option
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option(
-    "-f",
-    "--format",
-    "formats",
-    default="txt",
-    show_default=True,
-    metavar="FORMAT[,...]",
-    help="txt, tsv (id and text) or jsonl (words, times, scores); several with commas.",
-)
+@format_option("txt")
 @click.option(
     "-o",
     "--output",
@@ -54,8 +53,7 @@ ITEMS_FAILED = 3
     metavar="FILE|DIR",
     help="Write there instead of standard output; a folder gets one file per input.",
 )
-@click.option("--skip-existing", is_flag=True, help="Leave out inputs whose output stands already.")
-@click.option("--overwrite", is_flag=True, help="Replace outputs that stand already.")
+@existing_options
 @decoding_options
 @set_option
 @device_option
@@ -81,18 +79,18 @@ def transcribe_command(
     recording on standard input.
     """
     from ctcasr.pipeline.inputs import find_inputs
-    from ctcasr.pipeline.outputs import TranscriptFiles
+    from ctcasr.pipeline.outputs import require_one_recording
     from ctcasr.pipeline.transcribe import Tally, transcribe_inputs
     from ctcasr.recognizer import load
-    from ctcasr.reporting.transcripts import RENDERERS
 
-    if skip_existing and overwrite:
-        raise click.UsageError("--skip-existing and --overwrite exclude each other; give one")
-    chosen = _parse_formats(formats)
+    chosen = parse_formats(formats)
     if output is None and len(chosen) > 1:
         raise click.UsageError(f"-f {formats}: several formats need a folder to go to: -o DIR")
+    existing = choose_existing(skip_existing=skip_existing, overwrite=overwrite)
     items = find_inputs(inputs)
-    plan = _plan(items, output, chosen, skip_existing=skip_existing, overwrite=overwrite)
+    plan = plan_files(items, output, chosen, existing) if output else None
+    if plan is None:
+        require_one_recording(items, chosen[0])
     recognizer = load(model, device=device)
     decode = decode_config(recognizer.config.decode, beam=beam, nbest=nbest, overrides=overrides)
     tally = Tally()
@@ -103,65 +101,28 @@ def transcribe_command(
             recognizer, todo, decode=decode, batch_size=batch_size, workers=workers, tally=tally
         )
         if plan is None:
-            for _, transcript in results:
-                click.echo(RENDERERS[chosen[0]](transcript))
-                _tell_failure(transcript.error)
-                advance(tally.items, len(todo))
+            _print(results, chosen[0], lambda: advance(tally.items, len(todo)))
         else:
-            with TranscriptFiles(plan) as files:
-                for item, transcript in results:
-                    files.write(item, transcript)
-                    _tell_failure(transcript.error)
-                    advance(tally.items, len(todo))
-    _summarise(tally, skipped=len(items) - len(todo), rate=recognizer.sample_rate)
+            write_files(plan, results, lambda: advance(tally.items, len(todo)))
+    summarise(tally, skipped=len(items) - len(todo), rate=recognizer.sample_rate)
     return ITEMS_FAILED if tally.failed else 0
 
 
-def _parse_formats(text: str) -> "list[TranscriptFormat]":
-    from ctcasr.reporting.transcripts import TranscriptFormat
+def _print(
+    results: "Iterable[tuple[Input, Transcript]]",
+    form: "TranscriptFormat",
+    advance: Callable[[], None],
+) -> None:
+    """Print transcripts as they come; all at the end, where the format wants that."""
+    from ctcasr.reporting.transcripts import LINE_RENDERERS, render_file
 
-    known = [form.value for form in TranscriptFormat]
-    chosen = []
-    for name in text.split(","):
-        if name not in known:
-            raise click.UsageError(f"-f {name}: unknown format; choose from {', '.join(known)}")
-        chosen.append(TranscriptFormat(name))
-    return chosen
-
-
-def _plan(
-    items: "Sequence[Input]",
-    output: Path | None,
-    formats: "Sequence[TranscriptFormat]",
-    *,
-    skip_existing: bool,
-    overwrite: bool,
-) -> "OutputPlan | None":
-    from ctcasr.pipeline.outputs import Existing, plan_outputs
-
-    if output is None:
-        return None
-    existing = Existing.SKIP if skip_existing else Existing.REFUSE
-    existing = Existing.OVERWRITE if overwrite else existing
-    # As cp and whisper users expect: a name with a suffix is a file, unless a folder stands there.
-    is_folder = output.is_dir() or not output.suffix
-    return plan_outputs(
-        items, output=output, is_folder=is_folder, formats=formats, existing=existing
-    )
-
-
-def _tell_failure(error: "Failure | None") -> None:
-    if error is not None:
-        announce(f"failed: {error.message}")
-
-
-def _summarise(tally: "Tally", *, skipped: int, rate: int) -> None:
-    others = {stored: count for stored, count in tally.rates.items() if stored != rate}
-    if others:
-        listed = ", ".join(f"{count} at {stored:,} Hz" for stored, count in sorted(others.items()))
-        announce(f"resampled to the model's {rate:,} Hz: {listed}")
-    if skipped:
-        announce(f"{count_of(skipped, 'input')} left out: the output stands already")
-    failed = f", {tally.failed} failed" if tally.failed else ""
-    speed = describe_speed(tally.audio_seconds, tally.seconds)
-    announce(f"{count_of(tally.items, 'recording')}{failed}, {speed}")
+    whole = []
+    for _, transcript in results:
+        if form in LINE_RENDERERS:
+            click.echo(LINE_RENDERERS[form](transcript))
+        elif not (transcript.error and form.holds_one_recording):
+            whole.append(transcript)
+        tell_failure(transcript.error)
+        advance()
+    if whole:
+        click.echo(render_file(form, whole), nl=False)

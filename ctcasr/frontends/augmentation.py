@@ -206,10 +206,26 @@ def join_waveforms(
     level = min((_quietest_level(part, sample_rate) for part in parts), default=0.0)
     joined: list[NDArray[np.float32]] = [parts[0]]
     for part, pause_ms in zip(parts[1:], pauses_ms, strict=True):
-        size = round(pause_ms * sample_rate / 1000)
+        size = _pause_size(pause_ms, sample_rate)
         joined.append(generator.standard_normal(size, dtype=np.float32) * np.float32(level))
         joined.append(part)
     return np.concatenate(joined)
+
+
+def part_spans(
+    lengths: Sequence[int], pauses_ms: Sequence[float], *, sample_rate: int
+) -> list[tuple[int, int]]:
+    """Return where `join_waveforms` puts each part, as samples [start, end)."""
+    spans = []
+    start = 0
+    for length, pause_ms in zip(lengths, [*pauses_ms, 0.0], strict=True):
+        spans.append((start, start + length))
+        start += length + _pause_size(pause_ms, sample_rate)
+    return spans
+
+
+def _pause_size(pause_ms: float, sample_rate: int) -> int:
+    return round(pause_ms * sample_rate / 1000)
 
 
 def _quietest_level(samples: NDArray[np.float32], sample_rate: int) -> float:

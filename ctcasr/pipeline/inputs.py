@@ -73,7 +73,7 @@ def _at(path: Path, *, root: Path) -> Iterator[Input]:
         yield from _folder(path, root=root)
     elif path.name.endswith((".jsonl", ".jsonl.gz")):
         for utterance in read_manifest(path):
-            yield Input(utterance, _inside(PurePath(utterance.id)))
+            yield Input(utterance, output_stem(utterance.id))
     else:
         yield _recording(path, root=root)
 
@@ -109,8 +109,9 @@ def _with_long_id(item: Input) -> Input:
     return replace(item, utterance=replace(utterance, id=id_from_path(utterance.audio)))
 
 
-def _inside(path: PurePath) -> PurePath:
-    """Return a path that leads out of no folder it is put into."""
+def output_stem(item_id: str) -> PurePath:
+    """Return where the output of a manifest's item goes: inside any folder it is put into."""
+    path = PurePath(item_id)
     return PurePath(*(part for part in path.parts if part not in (path.anchor, "..")))
 
 

@@ -4,7 +4,7 @@ Everything that can be refused is refused before the first recording is read: tw
 output, a file that stands there already.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 from ctcasr.errors import OutputError
 from ctcasr.files import write_text
 from ctcasr.pipeline.inputs import Input
-from ctcasr.reporting.transcripts import RENDERERS, TranscriptFormat
+from ctcasr.reporting.transcripts import LINE_RENDERERS, TranscriptFormat, render_file
 from ctcasr.transcript import Transcript
 
 
@@ -59,8 +59,9 @@ def plan_outputs(
         existing: what to do where an output stands already.
 
     Raises:
-        OutputError: several formats for one file, two inputs with one output, or an output that
-            stands already and may be neither skipped nor overwritten.
+        OutputError: several formats for one file, several inputs for one file of a format that
+            holds one recording, two inputs with one output, or an output that stands already and
+            may be neither skipped nor overwritten.
     """
     _require_no_recording(inputs, output)
     if not is_folder:
@@ -68,11 +69,12 @@ def plan_outputs(
             raise OutputError(
                 f"{output}: one file cannot hold {len(formats)} formats; give a folder: -o DIR"
             )
+        require_one_recording(inputs, formats[0])
         require_free([output], existing)
         skip = existing is Existing.SKIP and output.exists()
         return OutputPlan(tuple(formats), output, {}, () if skip else tuple(inputs))
     paths = {
-        id(item): tuple(output / f"{item.output_stem}.{form}" for form in formats)
+        id(item): tuple(output / f"{item.output_stem}{form.suffix}" for form in formats)
         for item in inputs
     }
     _require_distinct(inputs, paths)
@@ -94,6 +96,7 @@ class TranscriptFiles:
     def __init__(self, plan: OutputPlan) -> None:
         self._plan = plan
         self._lines: list[str] = []
+        self._whole: list[Transcript] = []  # for a format that has no lines of its own
         self._item: Input | None = None
         self._of_item: list[Transcript] = []
 
@@ -102,8 +105,13 @@ class TranscriptFiles:
 
     def __exit__(self, *_: object) -> None:
         self._finish_item()
-        if self._plan.file is not None and self._plan.todo:
-            write_text(self._plan.file, _lines(self._lines))
+        if self._plan.file is None or not self._plan.todo:
+            return
+        form = self._plan.formats[0]
+        if form in LINE_RENDERERS:
+            _write(self._plan.file, "".join(line + "\n" for line in self._lines))
+        elif self._whole:
+            _write(self._plan.file, render_file(form, self._whole))
 
     def write(self, item: Input, transcript: Transcript) -> None:
         """Take one transcript; those of one input come one after another."""
@@ -117,20 +125,36 @@ class TranscriptFiles:
         self._item, self._of_item = None, []
         if item is None:
             return
+        failed = any(transcript.error for transcript in transcripts)
         if self._plan.file is not None:
-            render = RENDERERS[self._plan.formats[0]]
-            self._lines += [render(transcript) for transcript in transcripts]
+            form = self._plan.formats[0]
+            if form in LINE_RENDERERS:
+                self._lines += [LINE_RENDERERS[form](transcript) for transcript in transcripts]
+            elif not (failed and form.holds_one_recording):
+                self._whole += transcripts
             return
-        if any(transcript.error for transcript in transcripts):
+        if failed:
             return  # no file, so that --skip-existing tries it again
         for path, form in zip(self._plan.paths[id(item)], self._plan.formats, strict=True):
-            write_text(path, _lines([RENDERERS[form](transcript) for transcript in transcripts]))
+            _write(path, render_file(form, transcripts))
 
 
-def _lines(lines: Iterable[str]) -> str:
-    text = "".join(line + "\n" for line in lines)
+def _write(path: Path, text: str) -> None:
     # The name of a recording need not be UTF-8; that must not cost its text.
-    return text.encode("utf-8", errors="replace").decode("utf-8")
+    write_text(path, text.encode("utf-8", errors="replace").decode("utf-8"))
+
+
+def require_one_recording(inputs: Sequence[Input], form: TranscriptFormat) -> None:
+    """Refuse to put several recordings into one file of a format that holds one.
+
+    Raises:
+        OutputError: says what to do instead.
+    """
+    if form.holds_one_recording and len(inputs) > 1:
+        raise OutputError(
+            f"-f {form}: one file holds one recording, and there are {len(inputs)}; give a folder, "
+            f"which gets a file for each: -o DIR"
+        )
 
 
 def _require_distinct(inputs: Sequence[Input], paths: Mapping[int, tuple[Path, ...]]) -> None:

@@ -9,9 +9,12 @@ import functools
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 
 from ctcasr.config import DecodeConfig
 from ctcasr.device import is_out_of_memory
@@ -63,7 +66,7 @@ def transcribe_inputs(
     split_channels: bool = True,
     tally: Tally | None = None,
 ) -> Iterator[tuple[Input, Transcript]]:
-    """Yield a transcript for each input, in order; two or more where channels differ.
+    """Return an iterator over a transcript of each input, in order; more where channels differ.
 
     Args:
         recognizer: the model.
@@ -74,6 +77,50 @@ def transcribe_inputs(
         split_channels: transcribe each of several channels that differ; else the item fails.
         tally: counted up while the transcripts are taken.
     """
+    decode = decode or recognizer.config.decode
+
+    def transcribe(recordings: Sequence[Recording], most: int | None) -> list[Transcript]:
+        return recognizer.transcribe_batch(recordings, decode=decode, batch_size=most)
+
+    return run_inputs(
+        recognizer,
+        inputs,
+        transcribe,
+        decoder=describe_decoder(decode),
+        batch_size=batch_size,
+        workers=workers,
+        split_channels=split_channels,
+        tally=tally,
+    )
+
+
+Compute = Callable[[Sequence[Recording], int | None], list[Transcript]]
+"""Recordings and the most of them computed together -> transcripts, in the same order."""
+
+
+def run_inputs(
+    recognizer: Recognizer,
+    inputs: Sequence[Input],
+    compute: Compute,
+    *,
+    decoder: Mapping[str, Any],
+    batch_size: int | None,
+    workers: int,
+    split_channels: bool,
+    tally: Tally | None,
+) -> Iterator[tuple[Input, Transcript]]:
+    """Yield a transcript for each input, in order: what `transcribe` and `align` have in common.
+
+    Args:
+        recognizer: whose rate is wanted, and whose name stands in the transcripts of failed items.
+        inputs: what to read.
+        compute: what to do with what was read.
+        decoder: how failed items would have been decoded.
+        batch_size: most recordings computed together.
+        workers: reading threads.
+        split_channels: compute each of several channels that differ; else the item fails.
+        tally: counted up while the transcripts are taken.
+    """
     tally = tally if tally is not None else Tally()
     started = time.perf_counter()
     # Read here, since a thread that waits for a keyboard cannot be interrupted.
@@ -81,13 +128,14 @@ def transcribe_inputs(
     read = functools.partial(
         load_input, recognizer, split_channels=split_channels, standard_input=standard_input
     )
+    failed = functools.partial(_failed, model=recognizer.describe_model(), decoder=decoder)
     for window in _windows(_read_ahead(read, inputs, max(1, workers))):
         loaded = [r for _, result in window if not isinstance(result, Failure) for r in result]
-        done = iter(_transcribe_all(recognizer, loaded, decode, batch_size))
+        done = iter(_compute_all(compute, loaded, batch_size, recognizer.sample_rate, failed))
         for item, result in window:
             tally.items += 1
             if isinstance(result, Failure):
-                transcripts = [_failed(recognizer, item, result, decode)]
+                transcripts = [failed(_unread(item), result)]
             else:
                 transcripts = list(itertools.islice(done, len(result)))
             for transcript in transcripts:
@@ -185,54 +233,63 @@ def _windows(
         yield window
 
 
-def _transcribe_all(
-    recognizer: Recognizer,
+def _compute_all(
+    compute: Compute,
     recordings: Sequence[Recording],
-    decode: DecodeConfig | None,
     batch_size: int | None,
+    sample_rate: int,
+    failed: Callable[[Recording, Failure], Transcript],
 ) -> list[Transcript]:
-    """Transcribe a window; where a batch does not fit in memory, one recording at a time."""
+    """Compute a window; where a batch does not fit in memory, one recording at a time."""
     try:
-        return recognizer.transcribe_batch(recordings, decode=decode, batch_size=batch_size)
+        return compute(recordings, batch_size)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-    return [_transcribe_alone(recognizer, recording, decode) for recording in recordings]
+    return [_compute_alone(compute, recording, sample_rate, failed) for recording in recordings]
 
 
-def _transcribe_alone(
-    recognizer: Recognizer, recording: Recording, decode: DecodeConfig | None
+def _compute_alone(
+    compute: Compute,
+    recording: Recording,
+    sample_rate: int,
+    failed: Callable[[Recording, Failure], Transcript],
 ) -> Transcript:
     try:
-        return recognizer.transcribe_batch([recording], decode=decode)[0]
+        return compute([recording], 1)[0]
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        seconds = len(recording.samples) / recognizer.sample_rate
+        seconds = len(recording.samples) / sample_rate
         message = (
             f"{recording.source}: {seconds:.0f} s do not fit in memory; cut the recording into "
             f"shorter ones"
         )
-        return Transcript(
-            id=recording.id,
-            source=recording.source,
-            channel=recording.channel,
-            model=recognizer.describe_model(),
-            decoder=describe_decoder(decode or recognizer.config.decode),
-            error=Failure("OutOfMemory", message),
-        )
+        return failed(recording, Failure("OutOfMemory", message))
+
+
+def _unread(item: Input) -> Recording:
+    """Return what is known of a recording without its samples."""
+    utterance = item.utterance
+    return Recording(
+        np.zeros(0, np.float32),
+        id=utterance.id,
+        source=str(utterance.audio),
+        channel=utterance.channel,
+        offset=utterance.offset,
+    )
 
 
 def _failed(
-    recognizer: Recognizer, item: Input, failure: Failure, decode: DecodeConfig | None
+    recording: Recording, failure: Failure, *, model: Mapping[str, Any], decoder: Mapping[str, Any]
 ) -> Transcript:
     return Transcript(
-        id=item.utterance.id,
-        source=str(item.utterance.audio),
-        channel=item.utterance.channel,
-        model=recognizer.describe_model(),
-        decoder=describe_decoder(decode or recognizer.config.decode),
-        offset=item.utterance.offset,
+        id=recording.id,
+        source=recording.source,
+        channel=recording.channel,
+        model=model,
+        decoder=decoder,
+        offset=recording.offset,
         error=failure,
     )
 

@@ -1,9 +1,15 @@
-"""Transcripts as text: one plain line, one tab-separated row, or one JSON line each."""
+"""Transcripts as text: the formats there are, and the plainest three of them.
+
+A plain line, a tab-separated row or a JSON line each; the others have modules of their own.
+"""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 
+from ctcasr.reporting.nist import as_trn, render_ctm, render_stm
+from ctcasr.reporting.praat import render_textgrid
+from ctcasr.reporting.subtitles import render_srt, render_vtt
 from ctcasr.transcript import Transcript
 
 
@@ -13,6 +19,22 @@ class TranscriptFormat(StrEnum):
     TXT = "txt"
     TSV = "tsv"
     JSONL = "jsonl"
+    SRT = "srt"
+    VTT = "vtt"
+    CTM = "ctm"
+    STM = "stm"
+    TRN = "trn"
+    TEXTGRID = "textgrid"
+
+    @property
+    def suffix(self) -> str:
+        """Of a file's name."""
+        return ".TextGrid" if self is TranscriptFormat.TEXTGRID else f".{self}"
+
+    @property
+    def holds_one_recording(self) -> bool:
+        """Whether a file can say nothing of a second recording."""
+        return self in {TranscriptFormat.SRT, TranscriptFormat.VTT, TranscriptFormat.TEXTGRID}
 
 
 def as_text(transcript: Transcript) -> str:
@@ -20,7 +42,7 @@ def as_text(transcript: Transcript) -> str:
 
     Empty for silence and for a failed item, so that line n belongs to input n.
     """
-    if transcript.channel is not None and "#" in transcript.id:
+    if transcript.separate_channel is not None:
         return f"[channel {transcript.channel}] {transcript.text}".rstrip()
     return transcript.text
 
@@ -35,9 +57,26 @@ def as_json_line(transcript: Transcript) -> str:
     return json.dumps(transcript.to_json(), ensure_ascii=False)
 
 
-RENDERERS: Mapping[TranscriptFormat, Callable[[Transcript], str]] = {
+LINE_RENDERERS: Mapping[TranscriptFormat, Callable[[Transcript], str]] = {
     TranscriptFormat.TXT: as_text,
     TranscriptFormat.TSV: as_row,
     TranscriptFormat.JSONL: as_json_line,
+    TranscriptFormat.TRN: as_trn,
 }
-"""How each format writes a transcript, without the line end."""
+"""Formats with a line for each transcript, in the order they come; without the line end."""
+
+FILE_RENDERERS: Mapping[TranscriptFormat, Callable[[Sequence[Transcript]], str]] = {
+    TranscriptFormat.SRT: render_srt,
+    TranscriptFormat.VTT: render_vtt,
+    TranscriptFormat.CTM: render_ctm,
+    TranscriptFormat.STM: render_stm,
+    TranscriptFormat.TEXTGRID: render_textgrid,
+}
+"""Formats whose file must be made as a whole: it has a head, or an order of its own."""
+
+
+def render_file(form: TranscriptFormat, transcripts: Sequence[Transcript]) -> str:
+    """Return the text of a file that holds these transcripts."""
+    if form in FILE_RENDERERS:
+        return FILE_RENDERERS[form](transcripts)
+    return "".join(LINE_RENDERERS[form](transcript) + "\n" for transcript in transcripts)

@@ -19,7 +19,7 @@ import numpy as np
 import soundfile
 
 from ctcasr.errors import ManifestError
-from ctcasr.frontends.augmentation import join_waveforms, keyed_generator
+from ctcasr.frontends.augmentation import join_waveforms, keyed_generator, part_spans
 from ctcasr.frontends.utterance_audio import load_utterance
 from ctcasr.manifest import Utterance, read_manifest
 from recipes.corpus import (
@@ -129,6 +129,8 @@ def read_fsdd(corpus: Path) -> list[Utterance]:
 def join_digits(utterances: Sequence[Utterance], folder: Path, *, seed: int) -> list[Utterance]:
     """Write strings of digits of one speaker each as WAV files, and return them.
 
+    The field `words` says where each digit's own recording begins and ends in its string, in
+    seconds: the joints, not the sound, since some recordings begin or end with near silence.
     Every draw is keyed by (seed, speaker, number), so each string is the same wherever it is made.
     """
     by_speaker: dict[str, list[Utterance]] = {}
@@ -147,19 +149,24 @@ def _join(digits: Sequence[Utterance], path: Path, seed: int, number: int) -> Ut
     generator = keyed_generator("fsdd strings", seed, speaker, number)
     length = int(generator.integers(1, LONGEST_STRING + 1))
     chosen = [digits[index] for index in generator.integers(len(digits), size=length)]
+    parts = [load_utterance(digit, sample_rate=SAMPLE_RATE) for digit in chosen]
+    pauses_ms = generator.uniform(0, LONGEST_PAUSE_MS, size=length - 1).tolist()
     samples = join_waveforms(
-        [load_utterance(digit, sample_rate=SAMPLE_RATE) for digit in chosen],
-        generator.uniform(0, LONGEST_PAUSE_MS, size=length - 1).tolist(),
-        sample_rate=SAMPLE_RATE,
-        seed=int(generator.integers(2**32)),
+        parts, pauses_ms, sample_rate=SAMPLE_RATE, seed=int(generator.integers(2**32))
     )
     soundfile.write(path, np.clip(samples, -1, 1), SAMPLE_RATE, subtype="PCM_16")
+    spans = part_spans([len(part) for part in parts], pauses_ms, sample_rate=SAMPLE_RATE)
+    words = [
+        {"text": digit.text, "start": start / SAMPLE_RATE, "end": end / SAMPLE_RATE}
+        for digit, (start, end) in zip(chosen, spans, strict=True)
+    ]
     return with_duration(
         Utterance(
             id=f"strings/{path.stem}",
             audio=path,
             text=" ".join(digit.text or "" for digit in chosen),
             speaker=speaker,
+            extra={"words": words},
         )
     )
 

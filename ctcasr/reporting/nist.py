@@ -1,0 +1,92 @@
+"""Transcripts as the files that NIST's scoring tools read: ctm, stm and trn.
+
+    ctm   recording channel start duration word [confidence]      a line for each word
+    stm   recording channel speaker start end text                a line for each transcript
+    trn   text (id)                                               a line for each transcript
+
+The recording is the item's id, the channel counts from 1, and since a transcript names no speaker,
+the recording stands for it. Times count from the file's beginning, in seconds. Lines of ctm and stm
+are sorted as sclite wants them. A failed item is a comment in ctm and stm, where comments exist,
+and an empty text in trn, so that its words count as missed.
+
+These formats give a meaning to { } ( ) < and to a lone @ (alternatives, words that may be left
+out, labels, nothing said), and split at white space. Where words and ids hold them, they are
+written as in an address, %7B for {, the same in all three files, so that they still match.
+
+Source: SCTK, doc/infmts.htm, github.com/usnistgov/SCTK; checked with sclite 2.10.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from urllib.parse import quote
+
+from ctcasr.transcript import TimedWord, Transcript
+
+_IN_WORDS = re.compile(r"[{}()<\s]|^@$")
+_IN_IDS = re.compile(r"[{}()<%\s]|^;;")
+
+
+def as_trn(transcript: Transcript) -> str:
+    """Return one trn line, without its end."""
+    return f"{_words(transcript.text)} ({_escape(_IN_IDS, transcript.id)})".lstrip()
+
+
+def render_ctm(transcripts: Sequence[Transcript]) -> str:
+    """Return a ctm file; words without a confidence have none."""
+    spoken = sorted(
+        ((*_place(transcript), word) for transcript in transcripts for word in transcript.words),
+        key=lambda line: (line[0], line[1], line[2].start),
+    )
+    lines = (f"{name} {channel} {_word_fields(word)}" for name, channel, word in spoken)
+    return _lines([*_failures(transcripts), *lines])
+
+
+def render_stm(transcripts: Sequence[Transcript]) -> str:
+    """Return an stm file."""
+    whole = sorted(
+        ((*_place(transcript), transcript) for transcript in transcripts if not transcript.error),
+        key=lambda line: (line[0], line[1], line[2].offset),
+    )
+    return _lines(
+        [
+            *_failures(transcripts),
+            *(
+                f"{name} {channel} {name} {said.offset:.3f} "
+                f"{said.offset + (said.duration or 0.0):.3f} {_words(said.text)}".rstrip()
+                for name, channel, said in whole
+            ),
+        ]
+    )
+
+
+def _word_fields(word: TimedWord) -> str:
+    start, end = round(word.start, 3), round(word.end, 3)
+    confidence = "" if word.confidence is None else f" {word.confidence:.4f}"
+    return f"{start:.3f} {end - start:.3f} {_escape(_IN_WORDS, word.text)}{confidence}"
+
+
+def _place(transcript: Transcript) -> tuple[str, str]:
+    """Return the recording and the channel, counted from 1."""
+    name = transcript.id
+    if transcript.channel is None:
+        return _escape(_IN_IDS, name), "1"
+    # Where each channel was transcribed, its number ends the id; here it has a field of its own.
+    name = name.removesuffix(f"#{transcript.channel}")
+    return _escape(_IN_IDS, name), str(transcript.channel + 1)
+
+
+def _failures(transcripts: Iterable[Transcript]) -> list[str]:
+    failed = [(transcript.id, transcript.error) for transcript in transcripts if transcript.error]
+    return [";; " + " ".join(f"{name}: failed: {error.message}".split()) for name, error in failed]
+
+
+def _words(text: str) -> str:
+    return " ".join(_escape(_IN_WORDS, word) for word in text.split(" ") if word)
+
+
+def _escape(special: re.Pattern[str], token: str) -> str:
+    return special.sub(lambda found: quote(found[0], safe=""), token)
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return "".join(line + "\n" for line in lines)
