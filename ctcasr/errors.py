@@ -14,7 +14,8 @@ is our own bug and exits with status 1.
     ├── RunFolderError           a run folder: its state, its checkpoints
     ├── TrainingError            a run that cannot go on
     ├── OutputError              a result that cannot be written
-    └── ScoringError             references and hypotheses that do not belong together
+    ├── ScoringError             references and hypotheses that do not belong together
+    └── LanguageModelError       a language model, or the text it should be made of
 """
 
 
@@ -68,3 +69,7 @@ class OutputError(CtcasrError):
 
 class ScoringError(CtcasrError):
     """References and hypotheses do not belong together."""
+
+
+class LanguageModelError(CtcasrError):
+    """A language model, or the text that it should be made of, cannot be used."""
