@@ -56,6 +56,19 @@ def test_steps_agree_with_a_search_of_the_definition(model, words):
         assert log_prob == pytest.approx(expected, abs=1e-5)
 
 
+def test_a_history_may_lose_several_words_at_once():
+    """After a b c d, of which b c d is no n-gram, c d must still be remembered."""
+    listed = [*"abcde", "ab", "bc", "cd", "abc", "cde", "abcd", "bce"]
+    ngrams = {tuple(ngram): (-1.0 - at, -0.125 * at) for at, ngram in enumerate(listed)}
+    model = NgramModel.from_ngrams(4, ngrams)
+
+    state = 0
+    for word in "abcd":
+        state, _ = model.step(state, model.word_id(word))
+
+    assert model.step(state, model.word_id("e"))[1] == ngrams[tuple("cde")][0]
+
+
 @given(model=ngram_sets(), words=sentences)
 def test_a_sentence_is_the_sum_of_its_words(model, words):
     order, ngrams = model
