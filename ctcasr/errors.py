@@ -16,7 +16,8 @@ is our own bug and exits with status 1.
     ├── OutputError              a result that cannot be written
     ├── ScoringError             references and hypotheses that do not belong together
     ├── LexiconError             a list of words and their spellings
-    └── HotwordError             a word or phrase to be preferred
+    ├── HotwordError             a word or phrase to be preferred
+    └── LanguageModelError       a language model, or the text it should be made of
 """
 
 
@@ -78,3 +79,7 @@ class LexiconError(CtcasrError):
 
 class HotwordError(CtcasrError):
     """A hotword cannot be written, or its boost cannot be."""
+
+
+class LanguageModelError(CtcasrError):
+    """A language model, or the text that it should be made of, cannot be used."""

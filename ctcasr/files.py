@@ -1,13 +1,18 @@
-"""Writing files so that a reader never meets half of one."""
+"""Writing files so that a reader never meets half of one; reading lines so that none is guessed."""
 
+import gzip
 import os
 import tempfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from ctcasr.errors import OutputError
+from ctcasr.errors import CtcasrError, OutputError
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_UTF8_MARK = b"\xef\xbb\xbf"
 
 
 @contextmanager
@@ -49,6 +54,48 @@ def write_text(path: Path, text: str) -> None:
     """
     with atomic_write(path) as file:
         file.write(text.encode("utf-8"))
+
+
+def read_lines(path: Path, *, error: type[CtcasrError]) -> Iterator[str]:
+    """Yield the lines of a UTF-8 text file, plain or gzip, without their LF or CRLF.
+
+    Args:
+        path: the file; whether it is compressed is seen from its first bytes.
+        error: the kind of error to raise where it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            packed = file.peek(2).startswith(_GZIP_MAGIC)
+            lines = gzip.GzipFile(fileobj=file) if packed else file
+            yield from decode_lines(lines, name=str(path), error=error)
+    except OSError as cause:
+        raise error(
+            f"{path}: cannot be read ({cause.strerror or cause}); check the path"
+        ) from cause
+
+
+def decode_lines(lines: Iterable[bytes], *, name: str, error: type[CtcasrError]) -> Iterator[str]:
+    """Yield lines of UTF-8 without their LF or CRLF; a byte order mark is left out.
+
+    Args:
+        lines: an open binary file, or its lines.
+        name: what to call it in an error.
+        error: the kind of error to raise where the lines cannot be read.
+    """
+    number = 0
+    try:
+        for number, line in enumerate(lines, start=1):
+            content = line.removeprefix(_UTF8_MARK) if number == 1 else line
+            yield content.decode("utf-8").rstrip("\r\n")
+    except UnicodeDecodeError as cause:
+        raise error(
+            f"{name}: line {number}: byte 0x{cause.object[cause.start]:02x} is not UTF-8; save it "
+            f"as UTF-8 text"
+        ) from cause
+    except (OSError, EOFError, zlib.error) as cause:
+        raise error(
+            f"{name}: damaged or cut short after line {number} ({cause}); copy it again"
+        ) from cause
 
 
 def _umask() -> int:

@@ -26,6 +26,7 @@ from ctcasr.cli.check import check_command
 from ctcasr.cli.demo import demo_command
 from ctcasr.cli.evaluate import evaluate_command
 from ctcasr.cli.info import info_command
+from ctcasr.cli.lm import lm_command
 from ctcasr.cli.manifest import manifest_command
 from ctcasr.cli.progress import announce
 from ctcasr.cli.score import score_command
@@ -73,6 +74,7 @@ for _command in (
     evaluate_command,
     align_command,
     score_command,
+    lm_command,
     info_command,
 ):
     app.add_command(_command)

@@ -20,8 +20,10 @@ from ctcasr.decoding.search import Found, PrefixSearch, Pruning
 
 try:
     from ctcasr.decoding import _core
+
+    _HAS_CORE = True
 except ImportError:  # installed where there was no compiler
-    _core = None
+    _HAS_CORE = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Searcher(Protocol):
 
 def backend() -> str:
     """Return which implementation searches: "C++", or "NumPy" where the core was not built."""
-    return "C++" if _core is not None else "NumPy"
+    return "C++" if _HAS_CORE else "NumPy"
 
 
 def make_searcher(
@@ -74,9 +76,9 @@ def make_searcher(
 
     Where NumPy stands in for a core that was not built, that is said once.
     """
-    if use_core is None and _core is None:
+    if use_core is None and not _HAS_CORE:
         _say_that_numpy_searches()
-    if _core is not None and use_core is not False:
+    if _HAS_CORE and use_core is not False:
         return CoreSearcher(pruning, context, num_symbols=num_symbols)
     return NumpySearcher(pruning, context)
 
@@ -119,7 +121,6 @@ class CoreSearcher:
     """The C++ search."""
 
     def __init__(self, pruning: Pruning, context: Context | None, *, num_symbols: int) -> None:
-        assert _core is not None
         self._decoder = _core.Decoder(
             num_symbols=num_symbols,
             blank=pruning.blank,
@@ -151,7 +152,7 @@ class _CoreStream:
         self._stream = stream
 
     def advance(self, log_probs: LogProbs) -> None:
-        self._stream.advance(np.ascontiguousarray(log_probs))
+        self._stream.advance(_of_one_type([log_probs])[0])
 
     def found(self, count: int) -> list[Found]:
         return [Found(*one) for one in self._stream.found(count)]
@@ -162,13 +163,13 @@ class _CoreStream:
 
 def _of_one_type(items: Sequence[LogProbs]) -> list[LogProbs]:
     """Return contiguous arrays, all float32 or all float64."""
-    kind = np.float32 if all(item.dtype == np.float32 for item in items) else np.float64
-    return [np.ascontiguousarray(item, dtype=kind) for item in items]
+    if all(item.dtype == np.float32 for item in items):
+        return [np.ascontiguousarray(item, dtype=np.float32) for item in items]
+    return [np.ascontiguousarray(item, dtype=np.float64) for item in items]
 
 
 def _copy_context(context: Context) -> "_core.Context":
     """Return the same context in C++."""
-    assert _core is not None
     core = _core.Context(
         context.kinds, context.lm_words, context.alpha, context.beta, context.unknown
     )

@@ -10,10 +10,10 @@ label j and then k, or with label j after a label i, the bounds
 follow from the symbols that such a labelling can emit in one frame, blank, j, or i again:
 
     after_blank(j, k) = y(blank) * after_blank'(j, k) + y(j) * after_label'(j, k)
-    after_label(i, j) = y(i) * after_label'(i, j) + the largest after_blank(j, k) over k, without the
-                        direct step to j where j = i, since a repeat needs a blank
+    after_label(i, j) = y(i) * after_label'(i, j) + the largest after_blank(j, k) over k
 
-with ' for the frame after; the end of the text counts as a label. Asking for the next two labels is
+with ' for the frame after, and in the last line without the direct step to j where j = i, since a
+repeat needs a blank; the end of the text counts as a label. Asking for the next two labels is
 what makes the bounds tight: a labelling that goes on with j cannot also gain from not taking it.
 
 Each loss is noted where it happened: at the prefix that was dropped, or at the prefix and the label
@@ -24,8 +24,6 @@ what is still in the beam it bounds how probable a rival can be.
 Cost is O(T * V^2) for the V labels, 256 at most, that reach one in a thousand in any frame; the
 others share one row. For a search without a context. csrc/certificate.hpp is the same in C++.
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,7 +98,8 @@ class Losses:
             extended: (K, V) the mass that each prefix gives to its extension by each label.
             is_dropped: (K, V) the extensions that are not in the beam.
             gone: rows of `nodes` that are dropped themselves.
-            in_blank, in_label: their masses.
+            in_blank: their masses in blank.
+            in_label: and in their last labels.
             last: their last labels.
             log_scale: of all these masses.
         """
@@ -121,8 +120,8 @@ class Losses:
 
     def bound(
         self,
-        parents: Sequence[int],
-        labels: Sequence[int],
+        parents: NDArray[np.int64],
+        labels: NDArray[np.int64],
         rivals: NDArray[np.int64],
         log_masses: NDArray[np.float64],
     ) -> float:

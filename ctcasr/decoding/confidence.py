@@ -2,8 +2,8 @@
 
 A search ends with many label sequences and the mass of each. The share of a text in their sum is
 its posterior probability, as far as the search has looked; a word's is the share of all texts that
-have it in the same place, by the alignment with the fewest edits. The product of frame maxima, which
-is often used instead, knows nothing of other spellings of the same word.
+have it in the same place, by the alignment with the fewest edits. The product of frame maxima,
+which is often used instead, knows nothing of other spellings of the same word.
 
 Source: Wessel et al. 2001, "Confidence measures for large vocabulary continuous speech
 recognition", section III, with n-best lists in place of word graphs.

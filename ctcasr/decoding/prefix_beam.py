@@ -20,11 +20,17 @@ import numpy as np
 from ctcasr.alphabet import Alphabet
 from ctcasr.decoding.align import align_all
 from ctcasr.decoding.arpa import read_arpa
-from ctcasr.decoding.backend import LogProbs, Outcome, Stream, make_searcher
+from ctcasr.decoding.backend import Outcome, Stream, make_searcher
 from ctcasr.decoding.confidence import posteriors, word_confidences
 from ctcasr.decoding.context import LmUnit, make_context
 from ctcasr.decoding.hypothesis import Hypothesis, Word, words_in_time
-from ctcasr.decoding.log_probs import check_batch, check_log_probs, to_alphabet, to_array
+from ctcasr.decoding.log_probs import (
+    LogProbs,
+    check_batch,
+    check_log_probs,
+    to_alphabet,
+    to_array,
+)
 from ctcasr.decoding.ngram import NgramModel
 from ctcasr.decoding.search import Found, Pruning
 

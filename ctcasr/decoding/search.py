@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from ctcasr.decoding.certificate import Losses
 from ctcasr.decoding.context import Context, State
+from ctcasr.decoding.log_probs import LogProbs
 
 ROOT = 0
 
@@ -90,13 +91,13 @@ class PrefixSearch:
         self._in_blank = np.array([1.0])
         self._in_label = np.array([0.0])
 
-    def advance(self, log_probs: NDArray[np.float64]) -> None:
+    def advance(self, log_probs: LogProbs) -> None:
         """Go on by the frames of (T, V) natural logs.
 
         Raises:
             ValueError: nothing that the context allows has a probability above zero.
         """
-        for frame in log_probs:
+        for frame in log_probs.astype(np.float64):
             peak = float(frame.max())
             self._step(np.exp(frame - peak), log_peak=peak)
             self._log_scale += peak
@@ -153,7 +154,8 @@ class PrefixSearch:
 
     @property
     def _mass(self) -> NDArray[np.float64]:
-        return self._in_blank + self._in_label
+        mass: NDArray[np.float64] = self._in_blank + self._in_label
+        return mass
 
     def _step(self, probs: NDArray[np.float64], log_peak: float) -> None:
         """Go on by one frame whose symbols have probabilities `probs` (V,), the largest being 1."""
