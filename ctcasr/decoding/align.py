@@ -49,7 +49,7 @@ def forced_align(log_probs: Any, labels: Sequence[int], *, blank: int = 0) -> li
     """
     array = to_array(log_probs)
     array = check_log_probs(array, num_labels=array.shape[-1] if array.ndim else 0)
-    return align_all(array, [labels], blank=blank)[0]
+    return align_all(array.astype(np.float64), [labels], blank=blank)[0]
 
 
 def align_all(

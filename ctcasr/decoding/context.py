@@ -242,7 +242,6 @@ def make_context(
     if lm is None and lexicon is None and automaton is None:
         return None
     kinds = label_kinds(alphabet)
-    weights = {"alpha": alpha, "beta": beta, "unknown": unknown}
     if lm is not None and (lm_unit is LmUnit.LABEL or alphabet.unit is Unit.WORD):
         if lexicon is not None:
             raise ValueError("a lexicon needs a language model of words and labels that spell them")
@@ -252,7 +251,9 @@ def make_context(
             kinds=kinds,
             lm=lm,
             lm_unit=lm_unit,
-            **weights,
+            alpha=alpha,
+            beta=beta,
+            unknown=unknown,
             lm_words=np.array(ids, dtype=np.int32),
             charges=np.zeros(0),
             hotwords=automaton,
@@ -270,7 +271,9 @@ def make_context(
     return Context(
         kinds=kinds,
         lm=lm,
-        **weights,
+        alpha=alpha,
+        beta=beta,
+        unknown=unknown,
         lexicon=trie,
         is_closed=(lexicon is not None) if is_open is None else not is_open,
         lm_words=np.array(lm_words, dtype=np.int32),

@@ -37,7 +37,7 @@ def best_path(log_probs: Any, labels: Alphabet | Sequence[str], *, blank: int = 
     alphabet = to_alphabet(labels, blank=blank)
     array = check_log_probs(log_probs, num_labels=len(alphabet))
     path = array.argmax(axis=1) if len(array) else np.zeros(0, dtype=np.int64)
-    log_prob = float(array.max(axis=1).sum()) if len(array) else 0.0
+    log_prob = float(array.max(axis=1).sum(dtype=np.float64)) if len(array) else 0.0
     found, spans = _collapse(path, blank=alphabet.blank)
     return Hypothesis(
         labels=found,

@@ -123,10 +123,12 @@ def read_lexicon(
     Raises:
         LexiconError: the file cannot be read, it has no words, or one of them cannot be spelt.
     """
+    name = "lexicon"
+    lines: Iterable[str]
     if isinstance(source, str | Path):
         name, lines = str(source), _read_lines(Path(source))
     else:
-        name, lines = "lexicon", source
+        lines = source
     columns = {label: column for column, label in enumerate(alphabet.labels)}
     spellings: dict[str, list[tuple[int, ...]]] = {}
     for number, line in enumerate(lines, start=1):

@@ -261,7 +261,8 @@ class StreamingDecoder:
         """Return the hypotheses over all frames so far, best first; more may still be fed."""
         decoder = self._decoder
         found = tuple(self._stream.found(decoder._count))
-        frames = np.concatenate(self._chunks or [np.zeros((0, len(decoder.alphabet)))])
+        empty = np.zeros((0, len(decoder.alphabet)), dtype=np.float32)
+        frames: LogProbs = np.concatenate([empty, *self._chunks])
         return decoder._finish(frames, Outcome(found, None))
 
 
