@@ -1,4 +1,4 @@
-// An upper bound on the probability of every labelling that a search has dropped.
+// Is anything that a search has dropped more probable than what it found?
 //
 // ctcasr/decoding/certificate.py is the definition and explains the method.
 
@@ -8,7 +8,6 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -16,83 +15,28 @@
 
 namespace ctcasr {
 
-class Losses {
+// What any labelling's future can be worth from each frame on, relative to exp(log_scale).
+class Futures {
  public:
   template <typename Float>
-  Losses(const Float* log_probs, int64_t num_frames, int32_t num_symbols, int32_t blank)
+  Futures(const Float* log_probs, int64_t num_frames, int32_t num_symbols, int32_t blank)
       : row_of_(num_symbols) {
-    const size_t num_rows = assign_rows(log_probs, num_frames, num_symbols, blank);
-    later_blank_.assign(num_frames + 1, 1.0);
-    later_label_.assign((num_frames + 1) * num_rows, 1.0);
+    num_rows_ = assign_rows(log_probs, num_frames, num_symbols, blank);
+    after_label_.assign((num_frames + 1) * num_rows_, 1.0);
     log_scale_.assign(num_frames + 1, 0.0);
-    num_rows_ = num_rows;
     look_ahead(log_probs, num_frames, num_symbols, blank);
-    small_ = kSmall * later_blank_[0];
   }
 
-  // What follows is dropped by the pruning of frame `t`, 1 being the first; its masses are relative
-  // to exp(log_scale).
-  void begin_frame(int64_t t, double log_scale) {
-    frame_ = t;
-    scale_ = std::exp(log_scale + log_scale_[t] - log_scale_[0]);
-  }
+  double log_scale(int64_t t) const { return log_scale_[t]; }
 
-  // Returns whether the loss of an extension is noted by itself; if not, it has been noted.
-  bool matters(int32_t label, double mass) {
-    const double loss = mass * scale_ * later_label_[frame_ * num_rows_ + row_of_[label]];
-    if (loss > small_) return true;
-    rest_ = std::max(rest_, loss);
-    return false;
-  }
-
-  void drop_extension(int32_t node, int32_t label, double mass) {
-    const uint64_t key = (static_cast<uint64_t>(node) << 32) | static_cast<uint32_t>(label);
-    lost_extensions_[key] +=
-        mass * scale_ * later_label_[frame_ * num_rows_ + row_of_[label]];
-  }
-
-  void end_of_extensions(int32_t node) {
-    lose(node, rest_);
-    rest_ = 0.0;
-  }
-
-  void drop_prefix(int32_t node, double in_blank, double in_label, int32_t last) {
-    double future = in_blank * later_blank_[frame_];
-    if (last >= 0) future += in_label * later_label_[frame_ * num_rows_ + row_of_[last]];
-    lose(node, future * scale_);
-  }
-
-  // `rivals`: the prefixes that ended in the beam, without the best, and their log-probabilities.
-  double bound(const PrefixTree& tree,
-               const std::vector<std::pair<int32_t, double>>& rivals) const {
-    auto extensions = lost_extensions_;
-    std::vector<double> total(tree.size());
-    double most = 0.0;
-    for (int32_t node = 0; node < tree.size(); ++node) {
-      if (node != kRootNode) {
-        total[node] = total[tree.parent(node)];
-        const uint64_t key = (static_cast<uint64_t>(tree.parent(node)) << 32) |
-                             static_cast<uint32_t>(tree.label(node));
-        const auto lost = extensions.find(key);
-        if (lost != extensions.end()) {
-          total[node] += lost->second;
-          extensions.erase(lost);
-        }
-      }
-      if (node < static_cast<int32_t>(lost_.size())) total[node] += lost_[node];
-      most = std::max(most, total[node]);
-    }
-    for (const auto& [key, loss] : extensions)  // these never became a node
-      most = std::max(most, total[key >> 32] + loss);
-    for (const auto& [node, log_mass] : rivals)
-      most = std::max(most, std::exp(log_mass - log_scale_[0]) + total[node]);
-    return most > 0.0 ? std::log(most) + log_scale_[0] : -std::numeric_limits<double>::infinity();
+  // A bound on the future from frame t on, after a label in frame t - 1.
+  double after_label(int64_t t, int32_t label) const {
+    return after_label_[t * num_rows_ + row_of_[label]];
   }
 
  private:
   static constexpr double kRare = 1e-3;
   static constexpr size_t kMostRows = 256;
-  static constexpr double kSmall = 1e-7;
 
   // Gives each label that is ever probable a row of its own; the others share the last one. The
   // blank's row stands for the end of the text.
@@ -151,31 +95,90 @@ class Losses {
         }
       }
       for (const double value : best) scale = std::max(scale, value);
-      double most = 0.0;
-      for (double& value : after_blank) most = std::max(most, value /= scale);
+      for (double& value : after_blank) value /= scale;
       for (size_t k = 0; k < n; ++k) {
         double later = 0.0;
         for (size_t j = 0; j < n; ++j) later = std::max(later, after_label[k * n + j] /= scale);
-        later_label_[t * n + k] = later;
+        after_label_[t * n + k] = later;
       }
-      later_blank_[t] = most;
       log_scale_[t] = log_scale_[t + 1] + peak + std::log(scale);
     }
   }
 
-  void lose(int32_t node, double mass) {
-    if (mass <= 0.0) return;
-    if (node >= static_cast<int32_t>(lost_.size())) lost_.resize(node + 1, 0.0);
-    lost_[node] += mass;
-  }
-
   std::vector<int32_t> row_of_;
   size_t num_rows_ = 0;
-  std::vector<double> later_blank_, later_label_, log_scale_;
-  std::vector<double> lost_;
-  std::unordered_map<uint64_t, double> lost_extensions_;
-  int64_t frame_ = 0;
-  double scale_ = 1.0, rest_ = 0.0, small_ = 0.0;
+  std::vector<double> after_label_, log_scale_;
 };
+
+struct Certificate {
+  std::vector<double> log_probs;  // exact, of each prefix of the tree as a whole text
+  double outside_at_most;
+};
+
+template <typename Float>
+Certificate certify(const Float* log_probs, int64_t num_frames, int32_t num_symbols, int32_t blank,
+                    const PrefixTree& tree) {
+  constexpr double kTiny = 1e-290;  // below it numbers become slow
+  constexpr double kNegligible = 1e-15;  // of the best future: added up, not looked at
+  const Futures futures(log_probs, num_frames, num_symbols, blank);
+  const int32_t num_nodes = tree.size();
+  std::vector<double> in_blank(num_nodes, 0.0), in_label(num_nodes, 0.0);
+  std::vector<double> leaving(static_cast<size_t>(num_nodes) * num_symbols, 0.0);
+  std::vector<double> negligible(num_nodes, 0.0), probs(num_symbols), worths(num_symbols);
+  in_blank[kRootNode] = 1.0;
+  double log_scale = 0.0;
+  for (int64_t t = 0; t < num_frames; ++t) {
+    const Float* frame = log_probs + t * num_symbols;
+    const double peak = *std::max_element(frame, frame + num_symbols);
+    const double scale =
+        std::exp(log_scale + peak + futures.log_scale(t + 1) - futures.log_scale(0));
+    double most_worth = 0.0;
+    for (int32_t k = 0; k < num_symbols; ++k) {
+      probs[k] = std::exp(frame[k] - peak);
+      worths[k] = k == blank ? 0.0 : probs[k] * futures.after_label(t + 1, k) * scale;
+      most_worth = std::max(most_worth, worths[k]);
+    }
+    double largest = 0.0;
+    for (int32_t node = num_nodes - 1; node >= 0; --node) {  // children before their parents
+      const double blank_mass = in_blank[node], mass = blank_mass + in_label[node];
+      const int32_t last = tree.label(node), parent = tree.parent(node);
+      double staying = 0.0;  // mass in the last label after this frame
+      if (node != kRootNode) {
+        const double from =
+            tree.label(parent) == last ? in_blank[parent] : in_blank[parent] + in_label[parent];
+        staying = (in_label[node] + from) * probs[last];
+      }
+      if (mass > 0.0) {
+        if (mass * most_worth < kNegligible) {
+          negligible[node] += mass * most_worth;
+        } else {
+          double* row = &leaving[static_cast<size_t>(node) * num_symbols];
+          for (int32_t k = 0; k < num_symbols; ++k) row[k] += mass * worths[k];
+          if (last >= 0) row[last] -= in_label[node] * worths[last];  // a repeat needs a blank
+        }
+      }
+      in_blank[node] = mass * probs[blank];
+      in_label[node] = staying;
+      largest = std::max(largest, in_blank[node] + staying);
+    }
+    const double rescale = 1.0 / largest;
+    for (int32_t node = 0; node < num_nodes; ++node) {
+      in_blank[node] = in_blank[node] * rescale < kTiny ? 0.0 : in_blank[node] * rescale;
+      in_label[node] = in_label[node] * rescale < kTiny ? 0.0 : in_label[node] * rescale;
+    }
+    log_scale += peak + std::log(largest);
+  }
+  for (int32_t node = 1; node < num_nodes; ++node)  // these edges stay in the tree
+    leaving[static_cast<size_t>(tree.parent(node)) * num_symbols + tree.label(node)] = 0.0;
+  Certificate certificate{std::vector<double>(num_nodes), 0.0};
+  double most = 0.0;
+  for (int32_t node = 0; node < num_nodes; ++node) {
+    certificate.log_probs[node] = std::log(in_blank[node] + in_label[node]) + log_scale;
+    const double* row = &leaving[static_cast<size_t>(node) * num_symbols];
+    most = std::max(most, *std::max_element(row, row + num_symbols) + negligible[node]);
+  }
+  certificate.outside_at_most = std::log(most) + futures.log_scale(0);
+  return certificate;
+}
 
 }  // namespace ctcasr

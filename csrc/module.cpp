@@ -42,18 +42,14 @@ class Decoder {
 
   template <typename Float>
   Outcome decode(const Float* log_probs, int64_t num_frames, int64_t count, bool certify) const {
-    std::unique_ptr<Losses> losses;
-    if (certify)
-      losses = std::make_unique<Losses>(log_probs, num_frames, pruning_.num_symbols,
-                                        pruning_.blank);
-    PrefixSearch search(pruning_, context_.get(), std::move(losses));
+    PrefixSearch search(pruning_, context_.get());
     search.advance(log_probs, num_frames);
-    Outcome outcome{search.found(count)};
-    if (certify) outcome.others = search.certify();
-    return outcome;
+    if (!certify) return {search.found(count)};
+    auto [found, others] = search.certify(log_probs, num_frames, count);
+    return {std::move(found), others};
   }
 
-  PrefixSearch stream() const { return PrefixSearch(pruning_, context_.get(), nullptr); }
+  PrefixSearch stream() const { return PrefixSearch(pruning_, context_.get()); }
 
  private:
   Pruning pruning_;

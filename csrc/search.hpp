@@ -10,8 +10,9 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
-#include <memory>
+#include <numeric>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "certificate.hpp"
@@ -36,10 +37,9 @@ struct Found {
 
 class PrefixSearch {
  public:
-  PrefixSearch(const Pruning& pruning, const Context* context, std::unique_ptr<Losses> losses)
+  PrefixSearch(const Pruning& pruning, const Context* context)
       : pruning_(pruning),
         context_(context),
-        losses_(std::move(losses)),
         tree_(context),
         probs_(pruning.num_symbols),
         probs_frame_(pruning.num_symbols, -1) {
@@ -91,18 +91,27 @@ class PrefixSearch {
     return tree_.prefix(common);
   }
 
-  // An upper bound on the log-probability of every labelling but the best one found.
-  double certify() const {
-    std::vector<std::pair<int32_t, double>> rivals;
-    size_t best = 0;
-    for (size_t i = 1; i < slots_.size(); ++i) {
-      const double gap = slots_[i].mass() - slots_[best].mass();
-      if (gap > 0 || (gap == 0 && slots_[i].node < slots_[best].node)) best = i;
+  // Weighs all that was ever in the beam again, exactly: label sequences, best first, and an upper
+  // bound on the log-probability of any other than the first. `log_probs` are all frames so far.
+  template <typename Float>
+  std::pair<std::vector<Found>, double> certify(const Float* log_probs, int64_t num_frames,
+                                                int64_t count) const {
+    const auto weighed =
+        ctcasr::certify(log_probs, num_frames, pruning_.num_symbols, pruning_.blank, tree_);
+    std::vector<int32_t> order(tree_.size());
+    std::iota(order.begin(), order.end(), 0);
+    const auto kept = std::min<int64_t>(std::max<int64_t>(count, 2), tree_.size());
+    std::partial_sort(order.begin(), order.begin() + kept, order.end(), [&](int32_t a, int32_t b) {
+      const double left = weighed.log_probs[a], right = weighed.log_probs[b];
+      return left != right ? left > right : a < b;
+    });
+    std::vector<Found> found;
+    for (int64_t i = 0; i < std::min(count, kept); ++i) {
+      const double log_prob = weighed.log_probs[order[i]];
+      if (log_prob > kForbidden) found.push_back({tree_.prefix(order[i]), log_prob, log_prob});
     }
-    for (size_t i = 0; i < slots_.size(); ++i)
-      if (i != best)
-        rivals.emplace_back(slots_[i].node, std::log(slots_[i].mass()) + log_scale_);
-    return losses_->bound(tree_, rivals);
+    const double second = kept > 1 ? weighed.log_probs[order[1]] : kForbidden;
+    return {found, std::max(second, weighed.outside_at_most)};
   }
 
  private:
@@ -175,7 +184,6 @@ class PrefixSearch {
     candidates_.erase(std::remove_if(candidates_.begin(), candidates_.end(),
                                      [floor](const Candidate& c) { return c.score <= floor; }),
                       candidates_.end());
-    if (losses_) note_losses(log_probs, peak);
     keep(1.0 / best);
     log_scale_ += peak + std::log(best);
   }
@@ -273,35 +281,6 @@ class PrefixSearch {
   }
 
   template <typename Float>
-  void note_losses(const Float* log_probs, double peak) {
-    losses_->begin_frame(frame_, log_scale_ + peak);
-    survives_.assign(slots_.size(), false);
-    taken_.assign(slots_.size(), {});
-    for (const Candidate& candidate : candidates_) {
-      if (candidate.label < 0)
-        survives_[candidate.slot] = true;
-      else
-        taken_[candidate.slot].push_back(candidate.label);
-    }
-    for (size_t i = 0; i < slots_.size(); ++i) {
-      const Slot& slot = slots_[i];
-      for (int32_t k = 0; k < pruning_.num_symbols; ++k) {
-        if (k == pruning_.blank) continue;
-        const double mass =
-            (k == slot.last ? slot.in_blank : slot.mass()) * prob(log_probs, k, peak);
-        if (mass <= 0.0 || !losses_->matters(k, mass)) continue;
-        if (std::find(taken_[i].begin(), taken_[i].end(), k) != taken_[i].end()) continue;
-        const int32_t child = tree_.find(slot.node, k);
-        if (child >= 0 && tree_.slot(child) >= 0) continue;
-        losses_->drop_extension(slot.node, k, mass);
-      }
-      losses_->end_of_extensions(slot.node);
-      const Slot& stay = stays_[i];
-      if (!survives_[i]) losses_->drop_prefix(stay.node, stay.in_blank, stay.in_label, stay.last);
-    }
-  }
-
-  template <typename Float>
   double prob(const Float* log_probs, int32_t k, double peak) {
     if (probs_frame_[k] != frame_) {
       probs_frame_[k] = frame_;
@@ -319,7 +298,6 @@ class PrefixSearch {
 
   Pruning pruning_;
   const Context* context_;
-  std::unique_ptr<Losses> losses_;
   PrefixTree tree_;
   double log_scale_ = 0.0;
   int64_t frame_ = 0;
@@ -330,8 +308,6 @@ class PrefixSearch {
   std::vector<double> probs_;          // of this frame, computed when first asked for
   std::vector<int64_t> probs_frame_;
   std::vector<uint64_t> arrived_;  // bits of the labels that lead to an active child
-  std::vector<bool> survives_;
-  std::vector<std::vector<int32_t>> taken_;
 };
 
 }  // namespace ctcasr

@@ -13,7 +13,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ctcasr.decoding.certificate import Losses
 from ctcasr.decoding.context import Context, LmUnit
 from ctcasr.decoding.log_probs import LogProbs
 from ctcasr.decoding.search import Found, PrefixSearch, Pruning
@@ -107,10 +106,12 @@ class NumpySearcher:
         return [self._decode(item.astype(np.float64), count, certify) for item in items]
 
     def _decode(self, log_probs: NDArray[np.float64], count: int, certify: bool) -> Outcome:
-        losses = Losses(log_probs, blank=self._pruning.blank) if certify else None
-        search = PrefixSearch(self._pruning, self._context, losses)
+        search = PrefixSearch(self._pruning, self._context)
         search.advance(log_probs)
-        return Outcome(tuple(search.found(count)), search.certify() if certify else None)
+        if not certify:
+            return Outcome(tuple(search.found(count)), None)
+        found, others_at_most = search.certify(log_probs, count)
+        return Outcome(tuple(found), others_at_most)
 
     def stream(self) -> Stream:
         """See `Searcher`."""

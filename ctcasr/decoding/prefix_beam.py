@@ -58,9 +58,10 @@ class PrefixBeamDecoder:
         nbest: most hypotheses returned; as many as the beam where not given.
         confidence: whether to compute the posterior of texts and words; costs more than a fast
             search does.
-        certify: whether to bound the probability of everything the search dropped, so that
-            `is_proven` can say that nothing is more probable; only without language model, lexicon
-            and hotwords.
+        certify: whether to weigh everything that was ever in the beam again, exactly, and to bound
+            the probability of all else, so that `is_proven` can say that nothing is more probable;
+            a few times the search's own cost, and only without language model, lexicon and
+            hotwords.
         workers: items of a batch decoded at a time, each in a thread of its own.
         use_core: None takes the C++ search where it is there, False the NumPy one.
 
@@ -144,8 +145,8 @@ class PrefixBeamDecoder:
             lengths: (B,) frames that count; what lies beyond is never looked at.
 
         Returns:
-            Hypotheses with distinct labels. `ctc_log_prob` sums the paths that stayed in the beam;
-            word times come from a forced alignment. T = 0 gives one empty hypothesis.
+            Hypotheses with distinct labels. `ctc_log_prob` sums the paths that stayed in the beam,
+            or all paths with `certify`; word times come from a forced alignment. T = 0 gives one empty hypothesis.
 
         Raises:
             ValueError: the shapes do not fit, the values are no log-probabilities, or nothing that

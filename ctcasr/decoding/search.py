@@ -16,8 +16,8 @@ frame, so the inner loop takes no logarithm; what is e^-700 below the best is lo
 A context (context.py) weighs prefixes: masses carry its weight, exp of the nats that a prefix is
 worth, from the moment the prefix comes into being.
 
-Without a context the search can be certified: certificate.py bounds the probability of every
-labelling that it dropped.
+Without a context the search can be certified: certificate.py weighs everything that was ever in the
+beam again, exactly, and bounds the probability of all else.
 
 This file is the definition in readable NumPy; csrc/search.hpp is the same in C++, and
 tests/test_decoding_backends.py holds one against the other.
@@ -31,7 +31,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ctcasr.decoding.certificate import Losses
+from ctcasr.decoding.certificate import certify
 from ctcasr.decoding.context import Context, State
 from ctcasr.decoding.log_probs import LogProbs
 
@@ -77,15 +77,11 @@ class PrefixSearch:
     Args:
         pruning: what is dropped.
         context: what prefixes are worth; None where all are worth the same.
-        losses: where dropped mass is noted, for a certificate.
     """
 
-    def __init__(
-        self, pruning: Pruning, context: Context | None = None, losses: Losses | None = None
-    ) -> None:
+    def __init__(self, pruning: Pruning, context: Context | None = None) -> None:
         self._pruning = pruning
         self._tree = _PrefixTree(context)
-        self._losses = losses
         self._log_scale = 0.0
         self._active = np.array([ROOT])
         self._in_blank = np.array([1.0])
@@ -139,18 +135,33 @@ class PrefixSearch:
             same += 1
         return first[:same]
 
-    def certify(self) -> float:
-        """Return an upper bound on the log-probability of every labelling but the best one found.
+    def certify(self, log_probs: LogProbs, count: int) -> tuple[list[Found], float]:
+        """Weigh all that was ever in the beam again, exactly; only without a context.
 
-        Only for a search that was given `losses`, and all frames they were made for.
+        Args:
+            log_probs: all frames that the search was given.
+            count: most label sequences returned.
+
+        Returns:
+            Label sequences, best first, with their exact log-probabilities, and an upper bound on
+            that of any other than the first.
         """
-        assert self._losses is not None
-        best = int(np.lexsort([self._active, -self._mass])[0])
-        rivals = np.arange(len(self._active)) != best
-        with np.errstate(divide="ignore"):
-            kept = np.log(self._mass[rivals]) + self._log_scale
         tree = self._tree
-        return self._losses.bound(tree.parents, tree.labels, self._active[rivals], kept)
+        weighed = certify(
+            log_probs.astype(np.float64), tree.parents, tree.labels, blank=self._pruning.blank
+        )
+        order = np.lexsort([np.arange(len(tree.parents)), -weighed.log_probs])
+        second = float(weighed.log_probs[order[1]]) if len(order) > 1 else -np.inf
+        found = [
+            Found(
+                tree.prefix(int(node)),
+                float(weighed.log_probs[node]),
+                float(weighed.log_probs[node]),
+            )
+            for node in order[:count]
+            if weighed.log_probs[node] > -np.inf
+        ]
+        return found, max(second, weighed.outside_at_most)
 
     @property
     def _mass(self) -> NDArray[np.float64]:
@@ -166,7 +177,6 @@ class PrefixSearch:
         extended = mass[:, None] * probs  # (K, V)
         extended[rows, last] = self._in_blank * probs[last]  # a repeat needs a blank
         extended[:, pruning.blank] = 0.0
-        all_extended = extended.copy()
 
         in_blank = mass * probs[pruning.blank]
         in_label = self._in_label * probs[last]
@@ -190,21 +200,6 @@ class PrefixSearch:
         kept = order[: pruning.beam]
         kept = kept[scores[kept] > floor]
         old, new = kept[kept < len(nodes)], kept[kept >= len(nodes)] - len(nodes)
-        if self._losses is not None:
-            is_dropped = all_extended > 0.0
-            is_dropped[parent, last[child]] = False
-            is_dropped[source[new], label[new]] = False
-            gone = np.setdiff1d(rows, old)
-            self._losses.note(
-                nodes=nodes,
-                extended=all_extended,
-                is_dropped=is_dropped,
-                gone=gone,
-                in_blank=in_blank[gone],
-                in_label=in_label[gone],
-                last=last[gone],
-                log_scale=self._log_scale + log_peak,
-            )
         source, label = source[new], label[new]
         born = tree.grow(nodes[source], label)
         self._active = np.concatenate([nodes[old], born])
