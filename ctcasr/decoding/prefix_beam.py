@@ -146,7 +146,8 @@ class PrefixBeamDecoder:
 
         Returns:
             Hypotheses with distinct labels. `ctc_log_prob` sums the paths that stayed in the beam,
-            or all paths with `certify`; word times come from a forced alignment. T = 0 gives one empty hypothesis.
+            or all paths with `certify`; word times come from a forced alignment. T = 0 gives one
+            empty hypothesis.
 
         Raises:
             ValueError: the shapes do not fit, the values are no log-probabilities, or nothing that
