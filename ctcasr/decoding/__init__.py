@@ -8,11 +8,13 @@ from ctcasr.decoding.hypothesis import Hypothesis, Word
 from ctcasr.decoding.ngram import NgramModel
 from ctcasr.decoding.ngram_estimation import estimate_ngrams
 from ctcasr.decoding.prefix_beam import PrefixBeamDecoder, StreamingDecoder
+from ctcasr.decoding.prefix_search import PrefixSearchResult, prefix_search
 
 __all__ = [
     "Hypothesis",
     "NgramModel",
     "PrefixBeamDecoder",
+    "PrefixSearchResult",
     "StreamingDecoder",
     "Word",
     "backend",
@@ -20,6 +22,7 @@ __all__ = [
     "estimate_ngrams",
     "forced_align",
     "parse_arpa",
+    "prefix_search",
     "read_arpa",
     "write_arpa",
 ]
