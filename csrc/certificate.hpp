@@ -86,6 +86,7 @@ class Losses {
       most = std::max(most, total[key >> 32] + loss);
     for (const auto& [node, log_mass] : rivals)
       most = std::max(most, std::exp(log_mass - log_scale_[0]) + total[node]);
+    most += kUnderflow * static_cast<double>(frame_);
     return most > 0.0 ? std::log(most) + log_scale_[0] : -std::numeric_limits<double>::infinity();
   }
 
@@ -93,6 +94,7 @@ class Losses {
   static constexpr double kRare = 1e-3;
   static constexpr size_t kMostRows = 256;
   static constexpr double kSmall = 1e-7;
+  static constexpr double kUnderflow = 1e-300;
 
   // Gives each label that is ever probable a row of its own; the others share the last one. The
   // blank's row stands for the end of the text.

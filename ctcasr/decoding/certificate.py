@@ -19,7 +19,9 @@ what makes the bounds tight: a labelling that goes on with j cannot also gain fr
 Each loss is noted where it happened: at the prefix that was dropped, or at the prefix and the label
 that it could not be extended by. A labelling loses along its own prefixes only, so the largest sum
 of losses along one branch of the tree of prefixes bounds what any labelling has lost; together with
-what is still in the beam it bounds how probable a rival can be.
+what is still in the beam it bounds how probable a rival can be. Masses too small for a float, in
+search and certificate alike, are in it as well: a bound is never below the 1e-300th part, per
+frame, of what the best of all futures can be worth.
 
 Cost is O(T * V^2) for the V labels, 256 at most, that reach one in a thousand in any frame; the
 others share one row. For a search without a context. csrc/certificate.hpp is the same in C++.
@@ -31,6 +33,7 @@ from numpy.typing import NDArray
 _RARE = 1e-3
 _MOST_ROWS = 256
 _SMALL = 1e-7  # of the best future: smaller losses of a frame are noted together
+_UNDERFLOW = 1e-300  # of the best future: what a frame may lose without anybody seeing it
 
 
 class Losses:
@@ -142,6 +145,7 @@ class Losses:
         never_made = (total[node] + lost for (node, _), lost in extensions.items())
         kept = np.exp(log_masses - self._log_scale[0]) + total[rivals]
         most = max(float(total.max()), float(kept.max(initial=0.0)), max(never_made, default=0.0))
+        most += _UNDERFLOW * self._frame
         return float(np.log(most) + self._log_scale[0]) if most > 0 else -np.inf
 
 
