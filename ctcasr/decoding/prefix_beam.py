@@ -34,7 +34,6 @@ from ctcasr.decoding.log_probs import (
 from ctcasr.decoding.ngram import NgramModel
 from ctcasr.decoding.search import Found, Pruning
 
-
 _LARGEST_COUNT = 2**31 - 1  # what the C++ search counts to
 
 
