@@ -241,7 +241,8 @@ def make_context(
             `lexicon` is given.
         hotwords: words or phrases and their boosts in nats.
         alpha: weight of the language model's natural-log probabilities.
-        beta: nats for every word, or label for a label model.
+        beta: nats for every word, or label for a label model; without model and lexicon nobody
+            counts words, and it has no effect.
         unknown: nats for every word outside lexicon or language model.
 
     Raises:

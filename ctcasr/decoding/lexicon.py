@@ -100,14 +100,17 @@ def build_trie(spellings: Mapping[str, Iterable[Sequence[int]]]) -> LexiconTrie:
 
 
 def spell(alphabet: Alphabet, word: str) -> tuple[int, ...] | None:
-    """Return the labels of one word; None where it cannot be spelt.
+    """Return the labels of one word, without a space before it; None where it cannot be spelt.
 
     Pieces of a plain list of subwords, which has no sentencepiece model, are chosen so that they
     are as few as possible.
     """
-    if not _has_pieces(alphabet):
-        return None if alphabet.unknown(word) else alphabet.encode(word)
-    return _fewest_pieces(alphabet, _as_pieces(alphabet, word))
+    labels: tuple[int, ...] | None
+    if _has_pieces(alphabet):
+        labels = _fewest_pieces(alphabet, _as_pieces(alphabet, word))
+    else:
+        labels = None if alphabet.unknown(word) else alphabet.encode(word)
+    return None if labels is None else _without_space(alphabet, labels)
 
 
 def name_unspelt(alphabet: Alphabet, word: str) -> list[str]:
@@ -144,7 +147,8 @@ def read_lexicon(
         labels: tuple[int, ...] | None
         if pieces:
             missing = [piece for piece in pieces if piece not in columns]
-            labels = None if missing else tuple(columns[piece] for piece in pieces)
+            given = [columns[piece] for piece in pieces if piece in columns]
+            labels = None if missing else _without_space(alphabet, given)
         else:
             labels = spell(alphabet, word)
             missing = name_unspelt(alphabet, word) if labels is None else []
@@ -181,6 +185,12 @@ def _has_pieces(alphabet: Alphabet) -> bool:
 def _as_pieces(alphabet: Alphabet, word: str) -> str:
     """Return a word with the mark of its beginning, if that is how the labels have it."""
     return WORD_START + word if alphabet.marks_words else word
+
+
+def _without_space(alphabet: Alphabet, labels: Sequence[int]) -> tuple[int, ...]:
+    """Return labels without a first one that is only the mark of a word's beginning."""
+    has_space = bool(labels) and alphabet.labels[labels[0]] == WORD_START
+    return tuple(labels[1:] if has_space else labels)
 
 
 def _fewest_pieces(alphabet: Alphabet, text: str) -> tuple[int, ...] | None:

@@ -55,7 +55,8 @@ class PrefixBeamDecoder:
             unless `lexicon` is given.
         hotwords: words or phrases to prefer, each with its boost in nats.
         alpha: weight of the language model's natural-log probabilities.
-        beta: nats for every word; for every label with a label model.
+        beta: nats for every word; for every label with a label model. Without language model and
+            lexicon it has no effect.
         unknown: nats for every word outside lexicon or language model, at most 0.
         nbest: most hypotheses returned; as many as the beam where not given.
         confidence: whether to compute the posterior of texts and words; costs more than a fast
