@@ -17,6 +17,7 @@ constexpr int32_t kRoot = 0;
 constexpr int32_t kOutside = -1;
 constexpr int32_t kNoWord = -1;
 constexpr int32_t kBoundary = -1;
+constexpr double kRounding = 1e-9;  // nats, for sums in another order
 
 enum class LabelKind : uint8_t { kInside = 0, kSpace = 1, kStartsWord = 2, kWholeWord = 3 };
 
@@ -74,8 +75,7 @@ struct Lexicon {
 struct Hotwords {
   Children children;
   std::vector<int32_t> fallback;
-  std::vector<double> credit, reward;
-  double most = 0.0;  // the largest credit and reward of any node together
+  std::vector<double> credit, reward, reach;
 
   struct Step {
     int32_t node;
@@ -83,14 +83,15 @@ struct Hotwords {
   };
 
   Step step(int32_t node, int32_t symbol) const {
-    const double lent = credit[node];
+    const int32_t before = node;
     int32_t after = children.find(node, symbol);
     while (after < 0 && node) {
       node = fallback[node];
       after = children.find(node, symbol);
     }
     after = std::max(after, 0);
-    return {after, credit[after] + reward[after] - lent};
+    if (after == before) return {after, 0.0};
+    return {after, credit[after] + reward[after] - credit[before]};
   }
 };
 
@@ -106,7 +107,7 @@ struct Context {
 
   std::vector<uint8_t> kinds;
   std::vector<int32_t> lm_words;
-  double alpha = 0.0, beta = 0.0, unknown = 0.0;
+  double alpha = 0.0, beta = 0.0, unknown = 0.0, most_said = 0.0;
   bool has_lm = false, lm_counts_labels = false, has_lexicon = false, has_hotwords = false;
   NgramModel lm;
   Lexicon lexicon;
@@ -148,10 +149,10 @@ struct Context {
 
   // The most that one more label can be worth.
   double gain(const State& state) const {
-    double most = std::max(0.0, beta);
+    double most = most_said;
     if (has_lexicon) most -= charge(state.spelt);
-    if (has_hotwords) most += hotwords.most - hotwords.credit[state.matched];
-    return most;
+    if (has_hotwords) most += hotwords.reach[state.matched] - hotwords.credit[state.matched];
+    return most + kRounding;
   }
 
  private:

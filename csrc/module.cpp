@@ -10,6 +10,8 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <string>
+#include <system_error>
 #include <thread>
 
 #include "search.hpp"
@@ -72,7 +74,8 @@ nb::tuple to_python(const Outcome& outcome) {
   return nb::make_tuple(to_python(outcome.found), outcome.others);
 }
 
-// Decodes every item, `workers` at a time; the first exception stops the rest and is thrown again.
+// Decodes every item, `workers` at a time; the first exception stops the rest and is thrown again,
+// with the item's number in front where there are several.
 template <typename Float>
 nb::list decode_all(const Decoder& decoder, const std::vector<Matrix<Float>>& items, int64_t count,
                     bool certify, int workers) {
@@ -81,6 +84,7 @@ nb::list decode_all(const Decoder& decoder, const std::vector<Matrix<Float>>& it
     nb::gil_scoped_release release;
     std::atomic<size_t> next{0};
     std::exception_ptr failure;
+    size_t failed = 0;
     std::mutex failure_mutex;
     const auto work = [&] {
       for (size_t i = next++; i < items.size(); i = next++) {
@@ -88,17 +92,29 @@ nb::list decode_all(const Decoder& decoder, const std::vector<Matrix<Float>>& it
           outcomes[i] = decoder.decode(items[i].data(), items[i].shape(0), count, certify);
         } catch (...) {
           const std::lock_guard<std::mutex> lock(failure_mutex);
-          if (!failure) failure = std::current_exception();
+          if (!failure) {
+            failure = std::current_exception();
+            failed = i;
+          }
           next = items.size();
         }
       }
     };
     std::vector<std::thread> threads;
     const auto wanted = std::min<size_t>(std::max(workers, 1), items.size());
-    for (size_t i = 1; i < wanted; ++i) threads.emplace_back(work);
+    try {
+      for (size_t i = 1; i < wanted; ++i) threads.emplace_back(work);
+    } catch (const std::system_error&) {
+      // The machine has no more threads to give; those there are do all the work.
+    }
     work();
     for (auto& thread : threads) thread.join();
-    if (failure) std::rethrow_exception(failure);
+    try {
+      if (failure) std::rethrow_exception(failure);
+    } catch (const std::domain_error& error) {
+      if (items.size() == 1) throw;
+      throw std::domain_error("item " + std::to_string(failed) + " of the batch: " + error.what());
+    }
   }
   nb::list results;
   for (const Outcome& outcome : outcomes) results.append(to_python(outcome));
@@ -118,13 +134,14 @@ NB_MODULE(_core, module) {
   nb::class_<Context>(module, "Context")
       .def("__init__",
            [](Context* self, const Array<uint8_t>& kinds, const Array<int32_t>& lm_words,
-              double alpha, double beta, double unknown) {
+              double alpha, double beta, double unknown, double most_said) {
              new (self) Context();
              self->kinds = to_vector(kinds);
              self->lm_words = to_vector(lm_words);
              self->alpha = alpha;
              self->beta = beta;
              self->unknown = unknown;
+             self->most_said = most_said;
            })
       .def("set_lm",
            [](Context& self, const Array<int64_t>& first_arc, const Array<int32_t>& arc_word,
@@ -148,13 +165,10 @@ NB_MODULE(_core, module) {
       .def("set_hotwords", [](Context& self, const Array<int32_t>& first,
                               const Array<int32_t>& symbol, const Array<int32_t>& node,
                               const Array<int32_t>& fallback, const Array<double>& credit,
-                              const Array<double>& reward) {
+                              const Array<double>& reward, const Array<double>& reach) {
         self.has_hotwords = true;
         self.hotwords = {make_children(first, symbol, node), to_vector(fallback),
-                         to_vector(credit), to_vector(reward), 0.0};
-        for (size_t i = 0; i < self.hotwords.credit.size(); ++i)
-          self.hotwords.most =
-              std::max(self.hotwords.most, self.hotwords.credit[i] + self.hotwords.reward[i]);
+                         to_vector(credit), to_vector(reward), to_vector(reach)};
       });
 
   nb::class_<PrefixSearch>(module, "Stream")

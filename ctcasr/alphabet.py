@@ -81,6 +81,13 @@ class Alphabet:
     def _columns(self) -> dict[str, int]:
         return {label: column for column, label in enumerate(self.labels)}
 
+    @cached_property
+    def marks_words(self) -> bool:
+        """Whether labels mark with "▁" where a word begins, as pieces of words do."""
+        return self.unit is not Unit.WORD and any(
+            label.startswith(_WORD_START) for label in self.labels
+        )
+
     def encode(self, text: str) -> tuple[int, ...]:
         """Return the label ids of `text`.
 
@@ -111,7 +118,7 @@ class Alphabet:
         if self.unit is Unit.WORD:
             return " ".join(units)
         text = "".join(units)
-        if self.unit is Unit.SUBWORD:
+        if self.unit is Unit.SUBWORD or self.marks_words:
             return text.replace(_WORD_START, " ").strip()
         return text
 

@@ -7,7 +7,7 @@ Source: Graves et al. 2006, "Connectionist Temporal Classification", sections 3 
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,3 +151,56 @@ def prefix_beam_by_dictionary(
         best = sorted(grown.items(), key=lambda entry: -entry[1].sum())
         active = dict(best[:beam])
     return [(prefix, float(np.log(mass.sum()))) for prefix, mass in active.items()]
+
+
+NgramWeights = Mapping[tuple[str, ...], tuple[float, float]]
+"""The natural-log probability and back-off weight of every n-gram that a model lists."""
+
+
+def log_prob_by_dictionary(
+    ngrams: NgramWeights, history: Sequence[str], word: str, *, order: int
+) -> float:
+    """ln p(word | history): the definition of a back-off model, and nothing else."""
+    history = tuple(history)[-(order - 1) :] if order > 1 else ()
+    if (*history, word) in ngrams:
+        return ngrams[(*history, word)][0]
+    backoff = ngrams[history][1] if history in ngrams else 0.0
+    return backoff + log_prob_by_dictionary(ngrams, history[1:], word, order=order)
+
+
+def language_worth(
+    tokens: Sequence[str | None],
+    *,
+    ngrams: NgramWeights | None,
+    order: int,
+    alpha: float,
+    beta: float,
+    unknown: float,
+) -> float:
+    """What words are worth to language model and lexicon, word by word; None is a word outside."""
+    known = {ngram[0] for ngram in ngrams or () if len(ngram) == 1}
+    history: list[str] = ["<s>"] if "<s>" in known else []
+    total = 0.0
+    for token in tokens:
+        is_known = token is not None and (ngrams is None or token in known)
+        total += beta + (0.0 if is_known else unknown)
+        said = token if is_known else "<unk>"
+        if ngrams is not None and said is not None:
+            if said in known:
+                total += alpha * log_prob_by_dictionary(ngrams, history, said, order=order)
+                history.append(said)
+            else:
+                history.clear()
+    if ngrams is not None and "</s>" in known:
+        total += alpha * log_prob_by_dictionary(ngrams, history, "</s>", order=order)
+    return total
+
+
+def hotword_worth(words: Sequence[str | None], boosts: Mapping[str, float]) -> float:
+    """The boost of every phrase, as often as its words stand in a row."""
+    total = 0.0
+    for phrase, boost in boosts.items():
+        parts = phrase.split()
+        starts = range(len(words) - len(parts) + 1)
+        total += boost * sum(list(words[at : at + len(parts)]) == parts for at in starts)
+    return total

@@ -8,17 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctcasr.decoding.ngram import NgramModel, NgramTable, NgramTableError
+from tests.oracles import log_prob_by_dictionary
 
 WORDS = ("<unk>", "<s>", "</s>", "a", "b", "c")
-
-
-def log_prob_by_dictionary(ngrams, history, word, *, order):
-    """ln p(word | history): the definition of a back-off model, and nothing else."""
-    history = tuple(history)[-(order - 1) :] if order > 1 else ()
-    if (*history, word) in ngrams:
-        return ngrams[(*history, word)][0]
-    backoff = ngrams[history][1] if history in ngrams else 0.0
-    return backoff + log_prob_by_dictionary(ngrams, history[1:], word, order=order)
 
 
 @st.composite

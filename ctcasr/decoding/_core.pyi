@@ -14,6 +14,7 @@ class Context:
         alpha: float,
         beta: float,
         unknown: float,
+        most_said: float,
     ) -> None: ...
     def set_lm(
         self,
@@ -46,6 +47,7 @@ class Context:
         fallback: NDArray[np.int32],
         credit: NDArray[np.float64],
         reward: NDArray[np.float64],
+        reach: NDArray[np.float64],
     ) -> None: ...
 
 class Stream:

@@ -75,7 +75,7 @@ def make_searcher(
 
     Where NumPy stands in for a core that was not built, that is said once.
     """
-    if use_core is None and not _HAS_CORE:
+    if use_core is not False and not _HAS_CORE:
         _say_that_numpy_searches()
     if _HAS_CORE and use_core is not False:
         return CoreSearcher(pruning, context, num_symbols=num_symbols)
@@ -103,7 +103,15 @@ class NumpySearcher:
         self, items: Sequence[LogProbs], *, count: int, certify: bool, workers: int
     ) -> list[Outcome]:
         """See `Searcher`; `workers` changes nothing here."""
-        return [self._decode(item.astype(np.float64), count, certify) for item in items]
+        outcomes = []
+        for number, item in enumerate(items):
+            try:
+                outcomes.append(self._decode(item.astype(np.float64), count, certify))
+            except ValueError as error:
+                if len(items) == 1:
+                    raise
+                raise ValueError(f"item {number} of the batch: {error}") from error
+        return outcomes
 
     def _decode(self, log_probs: NDArray[np.float64], count: int, certify: bool) -> Outcome:
         search = PrefixSearch(self._pruning, self._context)
@@ -172,7 +180,12 @@ def _of_one_type(items: Sequence[LogProbs]) -> list[LogProbs]:
 def _copy_context(context: Context) -> "_core.Context":
     """Return the same context in C++."""
     core = _core.Context(
-        context.kinds, context.lm_words, context.alpha, context.beta, context.unknown
+        context.kinds,
+        context.lm_words,
+        context.alpha,
+        context.beta,
+        context.unknown,
+        context.most_said,
     )
     if (lm := context.lm) is not None:
         core.set_lm(
@@ -205,5 +218,6 @@ def _copy_context(context: Context) -> "_core.Context":
             hotwords.fallback,
             hotwords.credit,
             hotwords.reward,
+            hotwords.reach,
         )
     return core

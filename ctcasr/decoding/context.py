@@ -37,9 +37,18 @@ from ctcasr.decoding.lexicon import (
     spell,
 )
 from ctcasr.decoding.ngram import NgramModel
+from ctcasr.errors import LanguageModelError
 
 SPACE_TOKEN = "<space>"
 """What a label language model calls the space between words."""
+
+_LARGEST_CHARGE = 100.0
+"""Nats of a provisional charge: more would decide nothing, and could not be given back by exp."""
+
+_LARGEST_BETA = 100.0
+
+_ROUNDING = 1e-9
+"""Nats by which a bound is set higher, as sums in another order may come out larger."""
 
 
 class LmUnit(StrEnum):
@@ -81,6 +90,7 @@ class Context:
             where labels are words; -1 where it has none.
         charges: (N,) the provisional charge of each node of the lexicon.
         outside_charge: that of a word outside.
+        most_said: the most that a word, or label, is worth to model and beta; at least 0.
         hotwords: the automaton, if any.
     """
 
@@ -95,6 +105,7 @@ class Context:
     lm_words: NDArray[np.int32]
     charges: NDArray[np.float64]
     outside_charge: float = 0.0
+    most_said: float = 0.0
     hotwords: HotwordAutomaton | None = None
 
     def start(self) -> State:
@@ -144,24 +155,24 @@ class Context:
         else:
             tokens = [_known(self.lm, word) for word in words]
         history, total = self.lm.start, 0.0
-        for token in (*tokens, self.lm.end):
+        for token in tokens:
             known = self.lm.unknown if token < 0 else token
             if known < 0:
                 history = 0
                 continue
             history, log_prob = self.lm.step(history, known)
             total += log_prob
-        return total
+        return total + (self.lm.step(history, self.lm.end)[1] if self.lm.end >= 0 else 0.0)
 
     def gain(self, state: State) -> float:
         """Return the most that one more label can be worth; the search need not ask for less."""
-        most = max(0.0, self.beta)
+        most = self.most_said
         if self.lexicon is not None:
             most -= self._charge(state.spelt)
         if self.hotwords is not None:
-            earned = self.hotwords.credit + self.hotwords.reward
-            most += float(earned.max() - self.hotwords.credit[state.matched])
-        return most
+            hotwords = self.hotwords
+            most += float(hotwords.reach[state.matched] - hotwords.credit[state.matched])
+        return most + _ROUNDING
 
     def _spell(self, history: int, spelt: int, label: int) -> tuple[int, int, float]:
         """Follow the word being written by one label."""
@@ -230,14 +241,18 @@ def make_context(
             `lexicon` is given.
         hotwords: words or phrases and their boosts in nats.
         alpha: weight of the language model's natural-log probabilities.
-        beta: nats for every word, or label for a label model.
+        beta: nats for every word, or label for a label model; without model and lexicon nobody
+            counts words, and it has no effect.
         unknown: nats for every word outside lexicon or language model.
 
     Raises:
         LexiconError, HotwordError: a word cannot be spelt; see there.
+        LanguageModelError: none of the model's words can be spelt.
         ValueError: a weight is out of range, or the parts do not go together.
     """
     _check_weights(alpha=alpha, beta=beta, unknown=unknown)
+    if lm is not None:
+        _check_model(lm)
     automaton = build_hotwords(hotwords, alphabet) if hotwords else None
     if lm is None and lexicon is None and automaton is None:
         return None
@@ -256,6 +271,7 @@ def make_context(
             unknown=unknown,
             lm_words=np.array(ids, dtype=np.int32),
             charges=np.zeros(0),
+            most_said=_most_said(lm, alpha, beta),
             hotwords=automaton,
         )
     if lm is None and lexicon is None:
@@ -267,6 +283,7 @@ def make_context(
     lm_words = [-1 if lm is None else _known(lm, word) for word in trie.words]
     worths = np.array([_unigram(lm, word, alpha, unknown) for word in lm_words])
     charges = trie.best_below(worths) if lm is not None else np.zeros(len(trie.word))
+    charges = np.maximum(charges, -_LARGEST_CHARGE)
     charges[ROOT] = 0.0
     return Context(
         kinds=kinds,
@@ -278,7 +295,8 @@ def make_context(
         is_closed=(lexicon is not None) if is_open is None else not is_open,
         lm_words=np.array(lm_words, dtype=np.int32),
         charges=charges,
-        outside_charge=_unigram(lm, -1, alpha, unknown),
+        outside_charge=max(_unigram(lm, -1, alpha, unknown), -_LARGEST_CHARGE),
+        most_said=_most_said(lm, alpha, beta),
         hotwords=automaton,
     )
 
@@ -286,10 +304,22 @@ def make_context(
 def _check_weights(*, alpha: float, beta: float, unknown: float) -> None:
     if not 0.0 <= alpha < np.inf:
         raise ValueError(f"alpha is {alpha}; give a weight of 0 or more")
-    if not np.isfinite(beta):
-        raise ValueError(f"beta is {beta}; give nats per word, as in 0.5")
+    if not -_LARGEST_BETA <= beta <= _LARGEST_BETA:
+        raise ValueError(
+            f"beta is {beta}; give nats per word, from -{_LARGEST_BETA:.0f} to "
+            f"{_LARGEST_BETA:.0f}, as in 0.5"
+        )
     if not -np.inf < unknown <= 0.0:
         raise ValueError(f"unknown is {unknown}; give nats per unknown word, at most 0, as in -10")
+
+
+def _check_model(lm: NgramModel) -> None:
+    """Refuse what no ARPA file holds, and no sum of logs survives."""
+    if not (np.isfinite(lm.arc_log_prob).all() and np.isfinite(lm.backoff).all()):
+        raise ValueError(
+            "the language model holds a log-probability that is not finite; give finite ones, as "
+            "ARPA files write -99 (base 10) for a probability of zero"
+        )
 
 
 def _known(lm: NgramModel, word: str) -> int:
@@ -302,8 +332,14 @@ def _spellable(lm: NgramModel | None, alphabet: Alphabet) -> dict[str, list[tupl
     """Return the spellings of a model's words, without those that the labels cannot spell."""
     assert lm is not None
     special = {lm.words[k] for k in (lm.unknown, lm.begin, lm.end) if k >= 0}
-    words = ((word, spell(alphabet, word)) for word in lm.words if word not in special)
-    return {word: [labels] for word, labels in words if labels is not None}
+    words = {word: spell(alphabet, word) for word in lm.words if word not in special}
+    spellings = {word: [labels] for word, labels in words.items() if labels is not None}
+    if words and not spellings:
+        raise LanguageModelError(
+            f"language model: none of its {len(words)} words can be spelt with the labels, for "
+            f"instance {next(iter(words))!r}; make it from text that is written as the model writes"
+        )
+    return spellings
 
 
 def _unigram(lm: NgramModel | None, word: int, alpha: float, unknown: float) -> float:
@@ -313,3 +349,19 @@ def _unigram(lm: NgramModel | None, word: int, alpha: float, unknown: float) -> 
         return worth
     known = lm.unknown if word < 0 else word
     return worth + (alpha * lm.step(0, known)[1] if known >= 0 else 0.0)
+
+
+def _most_said(lm: NgramModel | None, alpha: float, beta: float) -> float:
+    """Return the most that model and beta can give a word, and 0 where that is less.
+
+    A probability is below 1, unless back-off weights do not fit the n-grams they belong to.
+    """
+    if lm is None:
+        return max(0.0, beta)
+    most = np.full(len(lm.backoff), -np.inf)
+    state = np.repeat(np.arange(len(most)), np.diff(lm.first_arc))
+    np.maximum.at(most, state, lm.arc_log_prob.astype(np.float64))
+    for _ in range(lm.order):  # along the back-offs, a word of history at a time
+        backed_off = lm.backoff[1:] + most[lm.backoff_state[1:]]
+        most[1:] = np.maximum(most[1:], backed_off)
+    return max(0.0, beta + alpha * max(0.0, float(most.max())))

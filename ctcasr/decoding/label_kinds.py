@@ -35,7 +35,7 @@ def label_kinds(alphabet: Alphabet) -> NDArray[np.uint8]:
     def kind(label: str) -> LabelKind:
         if alphabet.unit is Unit.WORD:
             return LabelKind.WHOLE_WORD
-        if label == " ":
+        if label in (" ", WORD_START):  # a mark without a piece is a space
             return LabelKind.SPACE
         return LabelKind.STARTS_WORD if label.startswith(WORD_START) else LabelKind.INSIDE
 

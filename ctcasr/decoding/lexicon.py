@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctcasr.alphabet import Alphabet, Unit, describe
-from ctcasr.decoding.label_kinds import WORD_START
+from ctcasr.decoding.label_kinds import WORD_START, LabelKind, label_kinds
 from ctcasr.errors import LexiconError
 
 ROOT = 0
@@ -100,14 +100,22 @@ def build_trie(spellings: Mapping[str, Iterable[Sequence[int]]]) -> LexiconTrie:
 
 
 def spell(alphabet: Alphabet, word: str) -> tuple[int, ...] | None:
-    """Return the labels of one word; None where it cannot be spelt.
+    """Return the labels of one word, without a space before it; None where it cannot be spelt.
 
     Pieces of a plain list of subwords, which has no sentencepiece model, are chosen so that they
     are as few as possible.
     """
-    if alphabet.unit is Unit.SUBWORD or not _has_pieces(alphabet):
-        return None if alphabet.unknown(word) else alphabet.encode(word)
-    return _fewest_pieces(alphabet, WORD_START + word)
+    labels: tuple[int, ...] | None
+    if _has_pieces(alphabet):
+        labels = _fewest_pieces(alphabet, _as_pieces(alphabet, word))
+    else:
+        labels = None if alphabet.unknown(word) else alphabet.encode(word)
+    return None if labels is None else _without_space(alphabet, labels)
+
+
+def name_unspelt(alphabet: Alphabet, word: str) -> list[str]:
+    """Return what of a word that cannot be spelt has no label, for a message."""
+    return alphabet.unknown(word) or [_as_pieces(alphabet, word)]
 
 
 def read_lexicon(
@@ -129,7 +137,8 @@ def read_lexicon(
         name, lines = str(source), _read_lines(Path(source))
     else:
         lines = source
-    columns = {label: column for column, label in enumerate(alphabet.labels)}
+    columns = {label: k for k, label in enumerate(alphabet.labels) if k != alphabet.blank}
+    kinds = label_kinds(alphabet)
     spellings: dict[str, list[tuple[int, ...]]] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -138,14 +147,20 @@ def read_lexicon(
         labels: tuple[int, ...] | None
         if pieces:
             missing = [piece for piece in pieces if piece not in columns]
-            labels = None if missing else tuple(columns[piece] for piece in pieces)
+            given = [columns[piece] for piece in pieces if piece in columns]
+            labels = None if missing else _without_space(alphabet, given)
         else:
-            missing = alphabet.unknown(word)
             labels = spell(alphabet, word)
+            missing = name_unspelt(alphabet, word) if labels is None else []
         if labels is None:
             raise LexiconError(
                 f"{name}, line {number}: {word!r} cannot be spelt; no label for "
                 f"{describe(missing)}; take the word out, or spell it with the model's labels"
+            )
+        if any(kinds[label] != LabelKind.INSIDE for label in labels[1:]):
+            raise LexiconError(
+                f"{name}, line {number}: the labels of {word!r} begin a second word; give those of "
+                f"one word"
             )
         spellings.setdefault(word, []).append(labels)
     if not spellings:
@@ -161,9 +176,21 @@ def _read_lines(path: Path) -> list[str]:
 
 
 def _has_pieces(alphabet: Alphabet) -> bool:
-    return alphabet.unit is Unit.CHAR and any(
-        len(label) > 1 and column != alphabet.blank for column, label in enumerate(alphabet.labels)
+    return alphabet.unit is Unit.CHAR and (
+        alphabet.marks_words
+        or any(len(alphabet.labels[k]) > 1 for k in range(len(alphabet)) if k != alphabet.blank)
     )
+
+
+def _as_pieces(alphabet: Alphabet, word: str) -> str:
+    """Return a word with the mark of its beginning, if that is how the labels have it."""
+    return WORD_START + word if alphabet.marks_words else word
+
+
+def _without_space(alphabet: Alphabet, labels: Sequence[int]) -> tuple[int, ...]:
+    """Return labels without a first one that is only the mark of a word's beginning."""
+    has_space = bool(labels) and alphabet.labels[labels[0]] == WORD_START
+    return tuple(labels[1:] if has_space else labels)
 
 
 def _fewest_pieces(alphabet: Alphabet, text: str) -> tuple[int, ...] | None:

@@ -48,7 +48,10 @@ def check_batch(array: LogProbs, lengths: Any) -> list[LogProbs]:
     Raises:
         ValueError: the shapes do not fit each other.
     """
-    valid = to_array(lengths).astype(np.int64)
+    given = to_array(lengths)
+    if not (given == np.floor(given)).all():  # NaN is not equal to itself
+        raise ValueError(f"lengths are {given.tolist()}; give whole numbers of frames")
+    valid = np.clip(given, -1, 2**40).astype(np.int64)
     if array.ndim != 3 or valid.shape != array.shape[:1]:
         raise ValueError(
             f"log_probs has shape {array.shape} and lengths {valid.shape}; "

@@ -34,6 +34,8 @@ from ctcasr.decoding.log_probs import (
 from ctcasr.decoding.ngram import NgramModel
 from ctcasr.decoding.search import Found, Pruning
 
+_LARGEST_COUNT = 2**31 - 1  # what the C++ search counts to
+
 
 class PrefixBeamDecoder:
     """A prefix beam search with its settings; call it with log-probabilities.
@@ -53,7 +55,8 @@ class PrefixBeamDecoder:
             unless `lexicon` is given.
         hotwords: words or phrases to prefer, each with its boost in nats.
         alpha: weight of the language model's natural-log probabilities.
-        beta: nats for every word; for every label with a label model.
+        beta: nats for every word; for every label with a label model. Without language model and
+            lexicon it has no effect.
         unknown: nats for every word outside lexicon or language model, at most 0.
         nbest: most hypotheses returned; as many as the beam where not given.
         confidence: whether to compute the posterior of texts and words; costs more than a fast
@@ -154,12 +157,16 @@ class PrefixBeamDecoder:
                 the lexicon allows has a probability above zero.
         """
         array = to_array(log_probs)
+        num_labels = len(self.alphabet)
         if lengths is None:
-            return self._decode([check_log_probs(array, num_labels=len(self.alphabet))])[0]
-        items = check_batch(array, lengths)
-        return self._decode(
-            [check_log_probs(item, num_labels=len(self.alphabet)) for item in items]
-        )
+            return self._decode([check_log_probs(array, num_labels=num_labels)])[0]
+        items = []
+        for number, item in enumerate(check_batch(array, lengths)):
+            try:
+                items.append(check_log_probs(item, num_labels=num_labels))
+            except ValueError as error:
+                raise ValueError(f"item {number} of the batch: {error}") from error
+        return self._decode(items)
 
     def stream(self) -> "StreamingDecoder":
         """Begin a search that is given its frames bit by bit.
@@ -242,7 +249,7 @@ class StreamingDecoder:
         """
         chunk = check_log_probs(log_probs, num_labels=len(self._decoder.alphabet))
         self._stream.advance(chunk)
-        self._chunks.append(chunk)
+        self._chunks.append(chunk.copy())  # the caller may use its buffer again
 
     @property
     def stable_labels(self) -> tuple[int, ...]:
@@ -283,10 +290,14 @@ def _find_words(
     return words_in_time(alphabet, labels, spans, confidences)
 
 
-def _check_counts(**counts: int) -> None:
+def _check_counts(**counts: Any) -> None:
     for name, count in counts.items():
+        if not isinstance(count, int | np.integer):
+            raise ValueError(f"{name} is {count!r}; give a whole number")
         if count < 1:
             raise ValueError(f"{name} is {count}; give at least 1")
+        if count > _LARGEST_COUNT:
+            raise ValueError(f"{name} is {count}; give at most {_LARGEST_COUNT}")
 
 
 def _check_share(name: str, share: float) -> None:

@@ -95,12 +95,11 @@ class PrefixSearch:
         """
         for frame in log_probs.astype(np.float64):
             peak = float(frame.max())
-            self._step(np.exp(frame - peak), log_peak=peak)
-            self._log_scale += peak
+            self._step(frame, log_peak=peak)
             largest = float(self._mass.max())
-            self._in_blank /= largest
-            self._in_label /= largest
-            self._log_scale += float(np.log(largest))
+            self._in_blank *= 1.0 / largest
+            self._in_label *= 1.0 / largest
+            self._log_scale += peak + float(np.log(largest))
 
     def found(self, count: int) -> list[Found]:
         """Return up to `count` label sequences, best first, as if the text ended here.
@@ -168,9 +167,10 @@ class PrefixSearch:
         mass: NDArray[np.float64] = self._in_blank + self._in_label
         return mass
 
-    def _step(self, probs: NDArray[np.float64], log_peak: float) -> None:
-        """Go on by one frame whose symbols have probabilities `probs` (V,), the largest being 1."""
+    def _step(self, log_probs: NDArray[np.float64], log_peak: float) -> None:
+        """Go on by one frame (V,); masses come out relative to its largest probability."""
         tree, pruning = self._tree, self._pruning
+        probs = np.exp(log_probs - log_peak)
         nodes, mass = self._active, self._mass
         rows = np.arange(len(nodes))
         last = tree.labels[nodes]  # the root's -1 does no harm: it has no mass in a label
@@ -185,7 +185,8 @@ class PrefixSearch:
         extended[parent, last[child]] = 0.0  # it has arrived at an entry that exists
         staying = in_blank + in_label
 
-        extended[:, probs < pruning.label_threshold * np.exp(-log_peak)] = 0.0
+        with np.errstate(divide="ignore"):
+            extended[:, log_probs < np.log(pruning.label_threshold)] = 0.0
         floor = pruning.threshold * staying.max()
         gain = np.exp([tree.gain(int(node)) for node in nodes])
         source, label = np.nonzero(extended * gain[:, None] > floor)
