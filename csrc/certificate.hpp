@@ -126,7 +126,7 @@ Certificate certify(const Float* log_probs, int64_t num_frames, int32_t num_symb
   std::vector<double> leaving(static_cast<size_t>(num_nodes) * num_symbols, 0.0);
   std::vector<double> negligible(num_nodes, 0.0), probs(num_symbols), worths(num_symbols);
   in_blank[kRootNode] = 1.0;
-  double log_scale = 0.0;
+  double log_scale = 0.0, vanished = 0.0;
   for (int64_t t = 0; t < num_frames; ++t) {
     const Float* frame = log_probs + t * num_symbols;
     const double peak = *std::max_element(frame, frame + num_symbols);
@@ -138,6 +138,7 @@ Certificate certify(const Float* log_probs, int64_t num_frames, int32_t num_symb
       worths[k] = k == blank ? 0.0 : probs[k] * futures.after_label(t + 1, k) * scale;
       most_worth = std::max(most_worth, worths[k]);
     }
+    vanished += 2.0 * kTiny * scale;
     double largest = 0.0;
     for (int32_t node = num_nodes - 1; node >= 0; --node) {  // children before their parents
       const double blank_mass = in_blank[node], mass = blank_mass + in_label[node];
@@ -171,11 +172,12 @@ Certificate certify(const Float* log_probs, int64_t num_frames, int32_t num_symb
   for (int32_t node = 1; node < num_nodes; ++node)  // these edges stay in the tree
     leaving[static_cast<size_t>(tree.parent(node)) * num_symbols + tree.label(node)] = 0.0;
   Certificate certificate{std::vector<double>(num_nodes), 0.0};
-  double most = 0.0;
+  double most = vanished;
   for (int32_t node = 0; node < num_nodes; ++node) {
     certificate.log_probs[node] = std::log(in_blank[node] + in_label[node]) + log_scale;
     const double* row = &leaving[static_cast<size_t>(node) * num_symbols];
-    most = std::max(most, *std::max_element(row, row + num_symbols) + negligible[node]);
+    most = std::max(
+        most, *std::max_element(row, row + num_symbols) + negligible[node] + vanished);
   }
   certificate.outside_at_most = std::log(most) + futures.log_scale(0);
   return certificate;

@@ -105,6 +105,17 @@ struct Context {
     double worth;
   };
 
+  // The end of the word that is being written: the history after it, and its worth.
+  struct Completion {
+    int32_t history;
+    double worth;
+  };
+
+  // The most that one more label can be worth: one that goes on with a word, and any other.
+  struct Gains {
+    double inside, other;
+  };
+
   std::vector<uint8_t> kinds;
   std::vector<int32_t> lm_words;
   double alpha = 0.0, beta = 0.0, unknown = 0.0, most_said = 0.0;
@@ -117,12 +128,32 @@ struct Context {
     return {has_lm ? lm.start : 0, kRoot, has_hotwords ? hotwords.step(0, kBoundary).node : 0};
   }
 
-  Extension extend(const State& from, int32_t label) const {
+  bool goes_on(int32_t label) const {
+    return has_lexicon && static_cast<LabelKind>(kinds[label]) == LabelKind::kInside;
+  }
+
+  Completion complete(const State& state) const {
+    if (!has_lexicon || state.spelt == kRoot) return {state.history, 0.0};
+    int32_t word = state.spelt == kOutside ? kNoWord : lexicon.word[state.spelt];
+    if (word == kNoWord && lexicon.is_closed) return {state.history, kForbidden};
+    if (word != kNoWord && has_lm) word = lm_words[word];
+    int32_t history = state.history;
+    const double worth = say(history, word);
+    return {history, worth - charge(state.spelt)};
+  }
+
+  // `completed` is asked for where the label ends a word.
+  template <typename Complete>
+  Extension extend(const State& from, int32_t label, const Complete& completed) const {
     Extension to{from, 0.0};
     if (has_lm && lm_counts_labels) {
       to.worth = say(to.state.history, lm_words[label]);
     } else if (has_lexicon) {
-      to.worth = spell(to.state, label);
+      if (!goes_on(label)) {
+        const Completion& word = completed();
+        to = {{word.history, kRoot, from.matched}, word.worth};
+      }
+      to.worth += spell(to.state, label);
     } else if (has_lm) {  // every label is a word
       to.worth = say(to.state.history, lm_words[label]);
     }
@@ -136,9 +167,7 @@ struct Context {
   }
 
   double finish(const State& state) const {
-    double worth = 0.0;
-    int32_t history = state.history;
-    if (state.spelt != kRoot) worth = complete(history, state.spelt);
+    auto [history, worth] = complete(state);
     if (has_lm && lm.end >= 0) worth += alpha * lm.step(history, lm.end).log_prob;
     if (has_hotwords) {
       const auto last = hotwords.step(state.matched, kBoundary);
@@ -147,12 +176,15 @@ struct Context {
     return worth;
   }
 
-  // The most that one more label can be worth.
-  double gain(const State& state) const {
-    double most = most_said;
-    if (has_lexicon) most -= charge(state.spelt);
+  Gains gains(const State& state) const {
+    double most = kRounding;
     if (has_hotwords) most += hotwords.reach[state.matched] - hotwords.credit[state.matched];
-    return most + kRounding;
+    if (!has_lexicon) return {most + most_said, most + most_said};
+    const double given_back = -charge(state.spelt);
+    // In the lexicon no charge is smaller further down; one may be outside.
+    const double inside =
+        lexicon.is_closed ? 0.0 : std::max(0.0, lexicon.outside_charge + given_back);
+    return {most + inside, most + most_said + given_back};
   }
 
  private:
@@ -162,27 +194,15 @@ struct Context {
     to.worth += next.earned;
   }
 
+  // Follows the word that is being written by one label.
   double spell(State& state, int32_t label) const {
-    double worth = 0.0;
-    const auto kind = static_cast<LabelKind>(kinds[label]);
-    if (kind != LabelKind::kInside && state.spelt != kRoot) {
-      worth = complete(state.history, state.spelt);
-      state.spelt = kRoot;
-    }
-    if (kind == LabelKind::kSpace) return worth;
+    if (static_cast<LabelKind>(kinds[label]) == LabelKind::kSpace) return 0.0;
     const int32_t after =
         state.spelt == kOutside ? kOutside : lexicon.children.find(state.spelt, label);
     const double before = charge(state.spelt);
     state.spelt = after;
     if (after == kOutside && lexicon.is_closed) return kForbidden;
-    return worth + charge(after) - before;
-  }
-
-  double complete(int32_t& history, int32_t spelt) const {
-    int32_t word = spelt == kOutside ? kNoWord : lexicon.word[spelt];
-    if (word == kNoWord && lexicon.is_closed) return kForbidden;
-    if (word != kNoWord && has_lm) word = lm_words[word];
-    return say(history, word) - charge(spelt);
+    return charge(after) - before;
   }
 
   double say(int32_t& history, int32_t word) const {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "context.hpp"
@@ -24,7 +25,7 @@ class PrefixTree {
       factors_.push_back(1.0);
       states_.push_back(context_->start());
       worths_.push_back(0.0);
-      gains_.push_back(std::exp(context_->gain(states_[0])));
+      add_gains(states_[0]);
     }
   }
 
@@ -43,7 +44,18 @@ class PrefixTree {
   double worth(int32_t node) const { return context_ ? worths_[node] : 0.0; }
 
   // exp of the most that one more label can be worth.
-  double gain(int32_t node) const { return context_ ? gains_[node] : 1.0; }
+  Context::Gains gains(int32_t node) const {
+    return context_ ? gains_[node] : Context::Gains{1.0, 1.0};
+  }
+
+  // What one more label leads to, for a prefix that has no such child yet.
+  Context::Extension extend(int32_t node, int32_t label) {
+    return context_->extend(states_[node], label, [this, node]() -> const Context::Completion& {
+      auto& word = completions_[node];  // asked for frame after frame
+      if (std::isnan(word.worth)) word = context_->complete(states_[node]);
+      return word;
+    });
+  }
 
   // What the end of the text is worth after a prefix.
   double finish(int32_t node) const { return context_ ? context_->finish(states_[node]) : 0.0; }
@@ -54,8 +66,6 @@ class PrefixTree {
     for (size_t at = home(key);; at = (at + 1) & (table_.size() - 1))
       if (table_[at].child == kFree || table_[at].key == key) return table_[at].child;
   }
-
-  const Context::State& state(int32_t node) const { return states_[node]; }
 
   // Returns the node one label further, made when first asked for.
   int32_t grow(int32_t node, int32_t label, const Context::Extension& extension) {
@@ -68,7 +78,7 @@ class PrefixTree {
       factors_.push_back(std::exp(extension.worth));
       states_.push_back(extension.state);
       worths_.push_back(worths_[node] + extension.worth);
-      gains_.push_back(std::exp(context_->gain(extension.state)));
+      add_gains(extension.state);
     }
     if (nodes_.size() * 2 > table_.size()) {
       table_.assign(table_.size() * 4, {0, kFree});
@@ -94,6 +104,12 @@ class PrefixTree {
 
  private:
   static constexpr int32_t kFree = -1;
+
+  void add_gains(const Context::State& state) {
+    const auto gains = context_->gains(state);
+    gains_.push_back({std::exp(gains.inside), std::exp(gains.other)});
+    completions_.push_back({0, std::numeric_limits<double>::quiet_NaN()});
+  }
 
   struct Node {
     int32_t parent, label;
@@ -124,7 +140,9 @@ class PrefixTree {
   std::vector<int32_t> slots_;
   std::vector<Entry> table_;  // children: open addressing, a power of two in size
   std::vector<Context::State> states_;
-  std::vector<double> factors_, worths_, gains_;
+  std::vector<double> factors_, worths_;
+  std::vector<Context::Gains> gains_;
+  std::vector<Context::Completion> completions_;
 };
 
 }  // namespace ctcasr

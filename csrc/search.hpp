@@ -129,6 +129,11 @@ class PrefixSearch {
     int32_t slot, label, extension;
   };
 
+  struct LabelProb {
+    int32_t label;
+    double prob;
+  };
+
   bool is_better(const Candidate& a, const Candidate& b) const {
     if (a.score != b.score) return a.score > b.score;
     if ((a.label < 0) != (b.label < 0)) return a.label < 0;
@@ -175,7 +180,7 @@ class PrefixSearch {
     extensions_.clear();
     for (size_t i = 0; i < num_active; ++i)
       candidates_.push_back({stays_[i].mass(), static_cast<int32_t>(i), -1, -1});
-    for (size_t i = 0; i < num_active && !labels_.empty(); ++i) extend(i, best, floor);
+    for (size_t i = 0; i < num_active; ++i) extend(i, best, floor);
     if (best <= 0.0)
       throw std::domain_error("nothing that the lexicon allows has a probability above zero");
 
@@ -191,32 +196,47 @@ class PrefixSearch {
   // Lists the labels that some prefix may be extended by, likeliest first.
   template <typename Float>
   void choose_labels(const Float* log_probs, double peak, double floor) {
-    double most = 0.0;
-    for (auto& slot : slots_) {
-      const double reach = slot.mass() * tree_.gain(slot.node);
-      most = std::max(most, reach);
+    double most_continuing = 0.0, most_other = 0.0;
+    for (const Slot& slot : slots_) {
+      const auto gains = tree_.gains(slot.node);
+      most_continuing = std::max(most_continuing, slot.mass() * gains.inside);
+      most_other = std::max(most_other, slot.mass() * gains.other);
     }
-    // Slightly lower, as the exact comparison follows in `extend`.
-    const double needed = floor > 0.0 ? std::log(floor / most) - 1e-9 : kForbidden;
     const double wanted = std::log(pruning_.label_threshold);
-    labels_.clear();
+    // Slightly lower than need be, as the exact comparison follows in `extend_by`.
+    const auto needed = [floor](double most) {
+      return floor > 0.0 ? std::log(floor / most) - 1e-9 : kForbidden;
+    };
+    const double continuing = needed(most_continuing), other = needed(most_other);
+    const double either = std::max(std::min(continuing, other) + peak, wanted);
+    continuing_.clear();
+    others_.clear();
     for (int32_t k = 0; k < pruning_.num_symbols; ++k) {
-      const double log_prob = log_probs[k];
-      if (log_prob - peak > needed && log_prob >= wanted && k != pruning_.blank)
-        labels_.push_back({k, prob(log_probs, k, peak)});
+      if (!(log_probs[k] >= either) || k == pruning_.blank) continue;
+      const bool goes_on = context_ && context_->goes_on(k);
+      if (log_probs[k] - peak > (goes_on ? continuing : other))
+        (goes_on ? continuing_ : others_).push_back({k, prob(log_probs, k, peak)});
     }
-    std::sort(labels_.begin(), labels_.end(), [](const auto& a, const auto& b) {
+    const auto is_likelier = [](const LabelProb& a, const LabelProb& b) {
       return a.prob != b.prob ? a.prob > b.prob : a.label < b.label;
-    });
+    };
+    std::sort(continuing_.begin(), continuing_.end(), is_likelier);
+    std::sort(others_.begin(), others_.end(), is_likelier);
   }
 
   // Adds the extensions of one prefix that may survive, and raises the floor by them.
   void extend(size_t i, double& best, double& floor) {
+    const auto gains = tree_.gains(slots_[i].node);
+    extend_by(continuing_, gains.inside, i, best, floor);
+    extend_by(others_, gains.other, i, best, floor);
+  }
+
+  void extend_by(const std::vector<LabelProb>& labels, double gain, size_t i, double& best,
+                 double& floor) {
     const Slot& slot = slots_[i];
-    const double gain = tree_.gain(slot.node);
     const double reach = slot.mass() * gain;
     const auto most = 2 * static_cast<size_t>(pruning_.beam);
-    for (const auto& [label, of_label] : labels_) {
+    for (const auto& [label, of_label] : labels) {
       if (reach * of_label < floor) break;
       const double mass = (label == slot.last ? slot.in_blank : slot.mass()) * of_label;
       if (mass * gain < floor || mass <= 0.0) continue;
@@ -229,7 +249,7 @@ class PrefixSearch {
         if (child >= 0) {
           candidate.score *= tree_.factor(child);
         } else {
-          extension = context_->extend(tree_.state(slot.node), label);
+          extension = tree_.extend(slot.node, label);
           candidate.score *= std::exp(extension.worth);
         }
         if (candidate.score < floor || candidate.score <= 0.0) continue;
@@ -291,11 +311,6 @@ class PrefixSearch {
 
   static uint64_t bit(int32_t label) { return uint64_t{1} << (label & 63); }
 
-  struct LabelProb {
-    int32_t label;
-    double prob;
-  };
-
   Pruning pruning_;
   const Context* context_;
   PrefixTree tree_;
@@ -304,7 +319,7 @@ class PrefixSearch {
   std::vector<Slot> slots_, stays_, next_;
   std::vector<Candidate> candidates_;
   std::vector<Context::Extension> extensions_;
-  std::vector<LabelProb> labels_;
+  std::vector<LabelProb> continuing_, others_;  // labels that go on with a word, and all others
   std::vector<double> probs_;          // of this frame, computed when first asked for
   std::vector<int64_t> probs_frame_;
   std::vector<uint64_t> arrived_;  // bits of the labels that lead to an active child
