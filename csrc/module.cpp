@@ -10,6 +10,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <stdexcept>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -29,6 +30,15 @@ using Matrix = nb::ndarray<const T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 template <typename T>
 std::vector<T> to_vector(const Array<T>& array) {
   return std::vector<T>(array.data(), array.data() + array.shape(0));
+}
+
+// Refuses rows of another length: the search would read beyond them.
+template <typename Float>
+void check_width(const Matrix<Float>& log_probs, int32_t num_symbols) {
+  if (log_probs.shape(1) != static_cast<size_t>(num_symbols))
+    throw std::invalid_argument("log_probs has " + std::to_string(log_probs.shape(1)) +
+                                " columns but the search has " + std::to_string(num_symbols) +
+                                " symbols");
 }
 
 // What a search found: (labels, log_prob, ctc_log_prob) each, and the bound on all others.
@@ -52,6 +62,8 @@ class Decoder {
   }
 
   PrefixSearch stream() const { return PrefixSearch(pruning_, context_.get()); }
+
+  int32_t num_symbols() const { return pruning_.num_symbols; }
 
  private:
   Pruning pruning_;
@@ -79,6 +91,7 @@ nb::tuple to_python(const Outcome& outcome) {
 template <typename Float>
 nb::list decode_all(const Decoder& decoder, const std::vector<Matrix<Float>>& items, int64_t count,
                     bool certify, int workers) {
+  for (const auto& item : items) check_width(item, decoder.num_symbols());
   std::vector<Outcome> outcomes(items.size());
   {
     nb::gil_scoped_release release;
@@ -174,11 +187,13 @@ NB_MODULE(_core, module) {
   nb::class_<PrefixSearch>(module, "Stream")
       .def("advance",
            [](PrefixSearch& self, const Matrix<float>& log_probs) {
+             check_width(log_probs, self.num_symbols());
              nb::gil_scoped_release release;
              self.advance(log_probs.data(), log_probs.shape(0));
            })
       .def("advance",
            [](PrefixSearch& self, const Matrix<double>& log_probs) {
+             check_width(log_probs, self.num_symbols());
              nb::gil_scoped_release release;
              self.advance(log_probs.data(), log_probs.shape(0));
            })

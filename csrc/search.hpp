@@ -47,6 +47,8 @@ class PrefixSearch {
     tree_.set_slot(kRootNode, 0);
   }
 
+  int32_t num_symbols() const { return pruning_.num_symbols; }
+
   // Goes on by `num_frames` rows of natural logs.
   template <typename Float>
   void advance(const Float* log_probs, int64_t num_frames) {

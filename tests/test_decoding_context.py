@@ -48,7 +48,7 @@ def test_the_sum_over_labels_is_the_formula_over_words(kind):
         for _ in range(12):
             labels = rng.choice(symbols, size=rng.integers(0, 9)).tolist()
 
-            assert total(context, labels) == pytest.approx(case.worth(labels), abs=1e-5), (
+            assert total(context, labels) == pytest.approx(case.worth(labels), abs=1e-9), (
                 seed,
                 case.alphabet.decode(labels),
             )

@@ -155,8 +155,8 @@ def test_whole_words_make_phrases_too():
         (
             {"new zoo": 1.0},
             (
-                "hotword 'new zoo' cannot be spelt; no label for 'z' (U+007A LATIN SMALL LETTER Z); "
-                "the model can only write the labels it has learned"
+                "hotword 'new zoo' cannot be spelt; no label for 'z' "
+                "(U+007A LATIN SMALL LETTER Z); the model can only write the labels it has learned"
             ),
         ),
         (

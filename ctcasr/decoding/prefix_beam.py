@@ -46,7 +46,7 @@ class PrefixBeamDecoder:
         beam: how many prefixes are kept per frame.
         threshold: prefixes with less than this share of the best one's mass are dropped; 0 keeps
             all that the beam has room for.
-        label_threshold: no prefix is extended by a label less probable than this in a frame.
+        label_threshold: no new prefix is made with a label less probable than this in a frame.
         lm: an n-gram language model, or its ARPA file, which may be gzipped.
         lm_unit: whether it counts "word"s or "label"s; the space label is then <space>.
         lexicon: a file with a word a line, or words; see `ctcasr.decoding.lexicon.read_lexicon`.

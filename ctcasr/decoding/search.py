@@ -46,7 +46,7 @@ class Pruning:
         blank: column of the CTC blank.
         beam: prefixes kept per frame.
         threshold: prefixes with less than this share of the best one's mass are dropped.
-        label_threshold: no prefix is extended by a label that is less probable than this in a
+        label_threshold: no new prefix is made with a label that is less probable than this in a
             frame.
     """
 
