@@ -143,14 +143,15 @@ def _spike(
     """Return a frame of one label at .5-.99, or of a rival in its place; blank is a rival too."""
     mass = generator.uniform(0.5, 0.99)
     rivals = generator.choice(np.delete(np.arange(num_symbols), label), _NUM_RIVALS, replace=False)
-    if not (rivals == 0).any():
-        rivals = np.append(rivals, 0)
+    rivals[0] = 0 if not (rivals == 0).any() else rivals[0]
     frame = np.zeros(num_symbols)
+    frame[rivals] = (1 - mass) * generator.dirichlet(np.ones(_NUM_RIVALS))
     frame[label] = mass
-    frame[rivals] = (1 - mass) * generator.dirichlet(np.ones(len(rivals)))
-    if is_mistaken:
-        winner = generator.choice(rivals)
-        frame[[label, winner]] = frame[[winner, label]]
+    if is_mistaken:  # the label comes second
+        second, winner = (1 - mass) / 2, generator.choice(rivals)
+        frame[rivals] /= 2
+        frame[label] = second
+        frame[winner] += mass
     return frame
 
 
