@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 
 _RARE = 1e-3
 _MOST_ROWS = 256
+_TINY = 1e-290  # masses below it may vanish, which the bound allows for
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def certify(
     in_blank[0] = 1.0
     in_label = np.zeros(len(parents))
     leaving = np.zeros((len(parents), log_probs.shape[1]))
-    log_scale = 0.0
+    log_scale, vanished = 0.0, 0.0
     nodes = np.arange(len(parents))
     for t, frame in enumerate(log_probs):
         peak = float(frame.max())
@@ -79,6 +80,7 @@ def certify(
         extended[nodes, labels] = in_blank * probs[labels]  # a repeat needs a blank
         scale = np.exp(log_scale + peak + futures.log_scale[t + 1] - futures.log_scale[0])
         leaving += extended * (futures.after_label(t + 1) * scale)
+        vanished += 2 * _TINY * scale
         in_label = in_label * probs[labels]
         in_label[1:] += extended[parents[1:], labels[1:]]
         in_blank = extended[:, blank]
@@ -91,7 +93,7 @@ def certify(
     with np.errstate(divide="ignore"):
         return Certificate(
             log_probs=np.log(in_blank + in_label) + log_scale,
-            outside_at_most=float(np.log(leaving.max()) + futures.log_scale[0]),
+            outside_at_most=float(np.log(leaving.max() + vanished) + futures.log_scale[0]),
         )
 
 
