@@ -26,7 +26,6 @@ from ctcasr.decoding.align import align_all
 from ctcasr.decoding.best_first import (
     ROUNDING,
     Floats,
-    bound_ahead,
     bound_all,
     ctc_log_prob,
     search_best_first,
@@ -135,9 +134,7 @@ class _Outcome:
 def _search_whole(
     log_probs: Floats, _: NDArray[np.bool_], *, blank: int, max_work: int
 ) -> _Outcome:
-    """Search the whole input; up to half of the work goes into bounds."""
-    ahead, done = bound_ahead(log_probs, blank=blank, max_work=max_work // 2)
-    found = search_best_first(log_probs, blank=blank, log_ahead=ahead, max_work=max_work - done)
+    found = search_best_first(log_probs, blank=blank, max_work=max_work)
     return _Outcome(found.labels, found.value, found.bound, found.is_proven, found.num_expanded)
 
 
@@ -156,8 +153,7 @@ def _search_sections(
         value_by_section += found.value
         num_expanded += found.num_expanded
     value = ctc_log_prob(log_probs, labels, blank=blank)
-    ahead, _ = bound_ahead(log_probs, blank=blank, max_work=max_work // 2)
-    bound = max(value, bound_all(log_probs, blank=blank, log_ahead=ahead))
+    bound = max(value, bound_all(log_probs, blank=blank))
     return _Outcome(
         labels,
         value,
