@@ -70,4 +70,4 @@ def test_a_long_input_does_not_underflow():
     futures = Futures(log_probs, blank=0)
 
     assert np.isfinite(futures.log_scale).all()
-    assert futures.log_scale[0] < -1000
+    assert futures.log_scale[0] < -745  # exp of it is 0

@@ -4,9 +4,9 @@ A prefix stands for all labellings that begin with it. The mass of the paths tha
 last label, frame by frame, times a bound on what one labelling can make of the frames that are
 left, is a bound on each of them; the prefix with the largest bound is opened next, and when no
 bound exceeds the best complete labelling, that one is proven. Graves bounds the frames ahead by
-the sum over all paths, 1. One labelling cannot have all of them, and look_ahead.py shows how few: on
-peaky output this opens about as many prefixes as the best labelling has labels, where the sum over
-all paths would open e^40.
+the sum over all paths, 1. One labelling cannot have all of them, and look_ahead.py shows how few:
+on peaky output this opens some prefixes for each label of the best labelling, where the sum
+over all paths would open e^40.
 
 One opened prefix costs O(T * V) in one product of NumPy over all labels, T steps in plain Python,
 and memory O(T). Masses are logs relative to the best path, so that no number of frames underflows;
