@@ -191,7 +191,7 @@ class PrefixSearch {
     candidates_.erase(std::remove_if(candidates_.begin(), candidates_.end(),
                                      [floor](const Candidate& c) { return c.score <= floor; }),
                       candidates_.end());
-    keep(1.0 / best);
+    keep(best);
     log_scale_ += peak + std::log(best);
   }
 
@@ -278,8 +278,8 @@ class PrefixSearch {
     return candidates_.back().score;
   }
 
-  // Makes the survivors the active prefixes, their masses multiplied by `rescale`.
-  void keep(double rescale) {
+  // Makes the survivors the active prefixes, their masses relative to the best one's.
+  void keep(double best) {
     // New prefixes are numbered in the order of their scores, after all that stay.
     const auto first_new =
         std::partition(candidates_.begin(), candidates_.end(),
@@ -290,12 +290,12 @@ class PrefixSearch {
     next_.clear();
     for (auto it = candidates_.begin(); it != first_new; ++it) {
       const Slot& stay = stays_[it->slot];
-      next_.push_back({stay.node, stay.last, stay.in_blank * rescale, stay.in_label * rescale});
+      next_.push_back({stay.node, stay.last, stay.in_blank / best, stay.in_label / best});
     }
     for (auto it = first_new; it != candidates_.end(); ++it) {
       const auto extension = context_ ? extensions_[it->extension] : Context::Extension{};
       const int32_t node = tree_.grow(slots_[it->slot].node, it->label, extension);
-      next_.push_back({node, it->label, 0.0, it->score * rescale});
+      next_.push_back({node, it->label, 0.0, it->score / best});
     }
     slots_.swap(next_);
     for (size_t i = 0; i < slots_.size(); ++i)

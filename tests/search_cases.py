@@ -20,7 +20,7 @@ LABELS = {
     "pieces": ("▁a", "▁b", "a", "▁"),
     "words": ("a", "b", "c"),
 }
-SPELLINGS = {
+SPELLINGS: dict[str, dict[str, tuple[tuple[str, ...], ...]]] = {
     "characters": {w: (tuple(w),) for w in ("a", "b", "ab", "ba", "aab")},
     "pieces": {"a": (("▁a",), ("a",)), "b": (("▁b",),), "aa": (("▁a", "a"),), "ba": (("▁b", "a"),)},
     "words": {w: ((w,),) for w in ("a", "b", "c")},
@@ -145,6 +145,7 @@ def random_ngrams(
         backoff = np.float32(rng.uniform(-2.0, 1.0)) if size < order else 0.0
         return float(np.float32(-rng.uniform(0.05, 6.0))), float(backoff)
 
+    ngrams: dict[tuple[str, ...], tuple[float, float]]
     ngrams = {(word,): weights(1) for word in vocabulary}
     for size in range(2, order + 1):
         for history in [ngram for ngram in ngrams if len(ngram) == size - 1]:

@@ -5,6 +5,7 @@ import sys
 import textwrap
 import threading
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,12 @@ from tests.oracles import random_log_probs
 from tests.search_cases import random_case, random_frames
 
 needs_core = pytest.mark.skipif(backend() != "C++", reason="installed without the C++ search")
+
+
+def core_decoder():
+    searcher = PrefixBeamDecoder("_ab")._searcher
+    assert isinstance(searcher, CoreSearcher)
+    return searcher._decoder
 
 
 def outcome(decoder, log_probs):
@@ -73,7 +80,7 @@ def test_both_find_and_prove_the_same_without_context(num_symbols):
     for seed in range(600 // max(num_symbols, 4)):
         rng = np.random.default_rng(seed)
         log_probs = random_frames(rng, num_frames=int(rng.integers(0, 12)), num_symbols=num_symbols)
-        search = {
+        search: dict[str, Any] = {
             "blank": int(rng.integers(num_symbols)),
             "beam": int(rng.choice([1, 2, 5, 20])),
             "threshold": float(rng.choice([0.0, 1e-3])),
@@ -174,7 +181,7 @@ def test_no_array_reaches_the_search_that_it_could_stumble_over(wrong, use_core)
     ids=str,
 )
 def test_the_core_itself_takes_no_other_arrays(wrong):
-    decoder = PrefixBeamDecoder("_ab")._searcher._decoder
+    decoder = core_decoder()
 
     with pytest.raises(TypeError):
         decoder.stream().advance(wrong)
@@ -183,7 +190,7 @@ def test_the_core_itself_takes_no_other_arrays(wrong):
 @needs_core
 @pytest.mark.parametrize("num_symbols", [0, 1, 2, 4, 300])
 def test_the_core_itself_refuses_another_number_of_symbols(num_symbols):
-    decoder = PrefixBeamDecoder("_ab")._searcher._decoder
+    decoder = core_decoder()
     wrong = np.zeros((2, num_symbols), dtype=np.float32)
 
     with pytest.raises(ValueError, match="the search has 3 symbols"):

@@ -55,12 +55,13 @@ def test_confidences_of_a_search_are_shares(seed):
 
     hypotheses = PrefixBeamDecoder(SPELLER)(log_probs)
 
-    assert sum(one.confidence for one in hypotheses) == pytest.approx(1.0)
-    assert hypotheses[0].confidence == max(one.confidence for one in hypotheses)
-    for one in hypotheses:
+    shares = [one.confidence or 0.0 for one in hypotheses]
+    assert sum(shares) == pytest.approx(1.0)
+    assert shares == sorted(shares, reverse=True)
+    for one, share in zip(hypotheses, shares, strict=True):
         assert len(one.words) == len(one.text.split())
         for word in one.words:
-            assert one.confidence - 1e-12 <= word.confidence <= 1.0
+            assert share - 1e-12 <= (word.confidence or 0.0) <= 1.0
 
 
 def test_a_wide_search_has_the_posterior_itself():

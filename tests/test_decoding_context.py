@@ -23,6 +23,7 @@ SPELLER = Alphabet(("_", "a", "b", " "))
 
 
 def total(context, labels):
+    assert context is not None
     state, worth = context.start(), 0.0
     for label in labels:
         state, more = context.extend(state, label)
@@ -110,7 +111,9 @@ def test_a_charge_that_no_float_could_give_back_is_still_given_back():
 
     assert worth_of("b a", lm=model, alpha=3.0) == pytest.approx(-0.6)
     assert worth_of("a", lm=model, alpha=3.0) == pytest.approx(-1800.0)
-    assert make_context(SPELLER, lm=model, alpha=3.0).charges.min() == -100.0
+    context = make_context(SPELLER, lm=model, alpha=3.0)
+    assert context is not None
+    assert context.charges.min() == -100.0
 
 
 def test_spaces_make_no_words():
@@ -119,6 +122,7 @@ def test_spaces_make_no_words():
 
 def test_the_look_ahead_charges_an_improbable_word_from_its_first_letter():
     context = make_context(SPELLER, lm=TINY, alpha=1.0, unknown=-7.0)
+    assert context is not None
 
     _, first = context.extend(context.start(), 1)
     _, unlike_any = context.extend(context.start(), 2)

@@ -16,6 +16,7 @@ PIECES = Alphabet(("_", "▁a", "▁b", "c"))
 def worths(text, boosts, alphabet=SPELLER):
     """What each label of a text earns, and last its end."""
     context = make_context(alphabet, hotwords=boosts)
+    assert context is not None
     state, earned = context.start(), []
     for label in alphabet.encode(text):
         state, worth = context.extend(state, label)

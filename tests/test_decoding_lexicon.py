@@ -77,6 +77,7 @@ def test_look_ahead_changes_no_total():
         1, {("ab",): (-9.0, 0.0), ("b",): (-1.0, 0.0), ("<unk>",): (-3.0, 0.0)}
     )
     context = make_context(SPELLER, lm=model, alpha=1.0, unknown=-5.0)
+    assert context is not None
     state, worth = context.start(), 0.0
     for label in SPELLER.encode("ab b"):
         state, more = context.extend(state, label)
@@ -133,7 +134,7 @@ def test_learned_pieces_spell_as_their_model_does():
     alphabet = build_alphabet(["ab ba abab bab"] * 4, unit=Unit.SUBWORD, subwords=12)
 
     for word in ("ab", "ba", "abab", "bbb"):
-        assert alphabet.decode(spell(alphabet, word)) == word
+        assert alphabet.decode(spell(alphabet, word) or ()) == word
         (found, *_) = PrefixBeamDecoder(alphabet, lexicon=[word])(certain(alphabet, word))
         assert found.text == word
     assert spell(alphabet, "c") is None

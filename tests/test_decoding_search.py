@@ -93,6 +93,19 @@ def test_no_frames_leave_the_end_of_the_text(use_core):
 
 
 @pytest.mark.parametrize("use_core", [None, False])
+@pytest.mark.parametrize("nats", [100.0, 700.0, 715.0, 740.0])
+def test_all_that_a_lexicon_allows_may_be_nearly_impossible(nats, use_core):
+    """Down to the last numbers above zero, of which 1 / x is no number any more."""
+    frames = np.full((3, 3), -np.inf)
+    frames[:, 2], frames[[0, 1, 2], [1, 0, 1]] = 0.0, -nats
+
+    (found,) = PrefixBeamDecoder("_ab", lexicon=["aa"], use_core=use_core)(frames)
+
+    assert found.text == "aa"
+    assert found.log_prob == pytest.approx(-3 * nats, rel=1e-3)
+
+
+@pytest.mark.parametrize("use_core", [None, False])
 def test_a_blank_alone_says_nothing(use_core):
     (found,) = PrefixBeamDecoder(["_"], use_core=use_core)(np.zeros((3, 1)))
 

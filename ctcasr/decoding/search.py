@@ -97,8 +97,8 @@ class PrefixSearch:
             peak = float(frame.max())
             self._step(frame, log_peak=peak)
             largest = float(self._mass.max())
-            self._in_blank *= 1.0 / largest
-            self._in_label *= 1.0 / largest
+            self._in_blank /= largest
+            self._in_label /= largest
             self._log_scale += peak + float(np.log(largest))
 
     def found(self, count: int) -> list[Found]:
