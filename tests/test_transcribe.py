@@ -97,7 +97,7 @@ def test_the_best_n_stand_in_the_json_line(transcribe, tone_run):
 
     line = json.loads(transcribe(path, "-f", "jsonl", "--nbest", 3).out)
 
-    assert line["decoder"] == {"search": "prefix_beam", "beam": 3, "threshold": 1e-6}
+    assert line["decoder"] == {"search": "prefix_beam", "beam": 64, "threshold": 1e-6}
     assert [list(other) for other in line["nbest"]] == [["text", "log_prob"]] * 3
     assert line["nbest"][0] == {"text": line["text"], "log_prob": line["log_prob"]}
     assert "beam of at least 4" in transcribe(path, "--nbest", 4, "--beam", 2).err
@@ -355,7 +355,7 @@ def test_only_the_search_can_be_set(transcribe, tone_run):
     ended = transcribe(path, "--set", "optim.peak_lr=1")
     assert ended.status == 2
     assert "the model has been trained; only decode.* can be set here" in ended.err
-    assert "did you mean 'beam'?" in transcribe(path, "--set", "decode.bean=4").err
+    assert "did you mean 'beam'?" in transcribe(path, "--set", "decode.bema=4").err
     assert (
         json.loads(transcribe(path, "--set", "decode.beam=4", "-f", "jsonl").out)["decoder"]["beam"]
         == 4
