@@ -89,6 +89,7 @@ class TextDecoder:
         alphabet: the model's labels.
         sources: what `read_sources` found for them.
         workers: items of a batch searched at a time.
+        with_confidence: whether hypotheses have posteriors.
 
     Raises:
         ConfigError: settings that do not go together.
@@ -96,7 +97,13 @@ class TextDecoder:
     """
 
     def __init__(
-        self, decode: DecodeConfig, alphabet: Alphabet, sources: WordSources, *, workers: int = 1
+        self,
+        decode: DecodeConfig,
+        alphabet: Alphabet,
+        sources: WordSources,
+        *,
+        workers: int = 1,
+        with_confidence: bool = True,
     ) -> None:
         self.description = describe_decoder(decode, sources.parts)
         """The search and its settings, as transcripts and results name them."""
@@ -121,6 +128,7 @@ class TextDecoder:
                 beta=decode.beta,
                 unknown=decode.unknown,
                 nbest=decode.nbest,
+                confidence=with_confidence,
                 workers=workers,
             )
         except ValueError as error:

@@ -108,6 +108,11 @@ class SearchOptions:
         values["hotwords"] |= self.hotwords
         return parse_config({"decode": values}, name="decode", overrides=self.overrides).decode
 
+    def fixed(self) -> set[str]:
+        """Return the keys of `decode` that the command line itself sets."""
+        keys = {text.removeprefix("decode.").partition("=")[0] for text in self.overrides}
+        return keys | ({"beam"} if self.beam is not None else set())
+
 
 def search_options(function: _Function) -> _Function:
     """Add --beam, --nbest, --lm, --lexicon, --hotword and --set; they arrive as `search`."""
