@@ -190,7 +190,7 @@ class DecodeConfig(Section):
         if self.beam == 0 and self.weighs_words:
             raise ValueError(
                 "a beam of 0 is the best path, which heeds no language model, lexicon or hotwords; "
-                f"give a beam, as in {DEFAULT_BEAM}, or leave them out"
+                f"give a beam, as in {DEFAULT_BEAM}, or leave them out, as in decode.lm=null"
             )
         if self.nbest > max(1, self.beam):
             raise ValueError(f"nbest {self.nbest} needs a beam of at least {self.nbest}")

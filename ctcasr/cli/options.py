@@ -106,7 +106,9 @@ class SearchOptions:
             if path is not None:
                 values[kind] = str(path)
         values["hotwords"] |= self.hotwords
-        return parse_config({"decode": values}, name="decode", overrides=self.overrides).decode
+        return parse_config(
+            {"decode": values}, name="search settings", overrides=self.overrides
+        ).decode
 
     def fixed(self) -> set[str]:
         """Return the keys of `decode` that the command line itself sets."""
