@@ -19,6 +19,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from ctcasr.alphabet import Alphabet, Direction, Unit, alphabet_of_labels
+from ctcasr.decoding.context import LmUnit
 from ctcasr.errors import ConfigError
 from ctcasr.frontends.augmentation import AugmentConfig
 from ctcasr.frontends.spectral import FrontendConfig, FrontendKind
@@ -113,23 +114,92 @@ class HeadsConfig(Section):
     """The CTC output layer."""
 
 
+EMBEDDED = "embedded"
+"""Stands for a path where the language model or lexicon lies in the model file itself."""
+DEFAULT_BEAM = 64
+
+Boost = Annotated[float, Field(gt=0)]
+
+
 class DecodeConfig(Section):
     """How text is searched for. Section `decode` of a run's YAML file."""
 
     beam: int = Field(0, ge=0)
-    """Prefixes kept by prefix beam search; 0 takes the best path."""
+    """Prefixes kept by prefix beam search; 0 takes the best path. Where not given, 64 with `lm`,
+    `lexicon`, `hotwords` or several `nbest`."""
 
     threshold: float = Field(1e-6, ge=0, lt=1)
     """Extensions with less than this share of the best prefix's probability are dropped."""
 
+    label_threshold: float = Field(0.0, ge=0, lt=1)
+    """Labels less probable than this in a frame extend no prefix."""
+
     nbest: int = Field(1, ge=1)
     """Hypotheses given for each item; needs a beam of at least as many."""
 
+    lm: str | None = None
+    """ARPA file of an n-gram language model, plain or gzip; a relative path counts from the working
+    folder. `embedded` is the one inside the model file."""
+
+    lm_sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    """The only file that `lm` may be; without `lm`, one that must be given. null takes any."""
+
+    lm_unit: LmUnit = LmUnit.WORD
+    """What the language model counts: `word` or `label`."""
+
+    lexicon: str | None = None
+    """File of the words that may be said, one a line, or `embedded`. Without it the language
+    model's words are preferred, and others are spelt out at the penalty `unknown`."""
+
+    lexicon_sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    """The same for `lexicon`."""
+
+    open_vocabulary: bool | None = None
+    """Whether words outside the lexicon may be spelt out; null: unless `lexicon` is given."""
+
+    hotwords: dict[str, Boost] = Field({})
+    """Words or phrases to prefer, each with its boost in nats: 5 makes it 148 times as probable."""
+
+    alpha: float = Field(0.5, ge=0)
+    """Weight of the language model's natural-log probabilities."""
+
+    beta: float = 0.0
+    """Nats for every word of language model or lexicon; every label where labels are counted."""
+
+    unknown: float = Field(-10.0, le=0)
+    """Nats for every word outside lexicon or language model."""
+
+    @property
+    def weighs_words(self) -> bool:
+        """Whether more than the network's output decides."""
+        return _weighs_words(self.model_dump())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choose_beam(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "beam" in values:
+            return values
+        nbest = values.get("nbest", 1)
+        several = nbest if isinstance(nbest, int) and nbest > 1 else 0
+        if _weighs_words(values) or several:
+            return values | {"beam": max(DEFAULT_BEAM, several)}
+        return values
+
     @model_validator(mode="after")
     def _enough_beam(self) -> Self:
+        if self.beam == 0 and self.weighs_words:
+            raise ValueError(
+                "a beam of 0 is the best path, which heeds no language model, lexicon or hotwords; "
+                f"give a beam, as in {DEFAULT_BEAM}, or leave them out, as in decode.lm=null"
+            )
         if self.nbest > max(1, self.beam):
             raise ValueError(f"nbest {self.nbest} needs a beam of at least {self.nbest}")
         return self
+
+
+def _weighs_words(values: Mapping[str, Any]) -> bool:
+    keys = ("lm", "lm_sha256", "lexicon", "lexicon_sha256", "hotwords")
+    return any(values.get(key) for key in keys)
 
 
 class ScoreConfig(Section):
@@ -266,6 +336,8 @@ def _describe_type(kind: Any) -> str:
     inner = [_describe_type(part) for part in parts if part is not Ellipsis]
     if origin is UnionType:
         return " | ".join(inner)
+    if origin is dict:
+        return f"{{{inner[0]}: {inner[1]}, ...}}"
     if origin is tuple:
         return f"[{', '.join(inner)}{', ...' if Ellipsis in parts else ''}]"
     if issubclass(kind, StrEnum):

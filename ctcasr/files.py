@@ -1,13 +1,14 @@
 """Writing files so that a reader never meets half of one; reading lines so that none is guessed."""
 
 import gzip
+import io
 import os
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from ctcasr.errors import CtcasrError, OutputError
 
@@ -65,13 +66,17 @@ def read_lines(path: Path, *, error: type[CtcasrError]) -> Iterator[str]:
     """
     try:
         with path.open("rb") as file:
-            packed = file.peek(2).startswith(_GZIP_MAGIC)
-            lines = gzip.GzipFile(fileobj=file) if packed else file
-            yield from decode_lines(lines, name=str(path), error=error)
+            yield from decode_lines(open_bytes(file), name=str(path), error=error)
     except OSError as cause:
         raise error(
             f"{path}: cannot be read ({cause.strerror or cause}); check the path"
         ) from cause
+
+
+def open_bytes(file: "io.BufferedReader[Any]") -> IO[bytes]:
+    """Return an open file, unpacked where its first bytes say that it is gzip; pipes will do."""
+    packed = file.peek(2).startswith(_GZIP_MAGIC)
+    return gzip.GzipFile(fileobj=file) if packed else file  # type: ignore[return-value]
 
 
 def decode_lines(lines: Iterable[bytes], *, name: str, error: type[CtcasrError]) -> Iterator[str]:

@@ -5,11 +5,12 @@ print(recognizer.transcribe("seven.wav").text)
 """
 
 import difflib
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -18,8 +19,9 @@ from torch import Tensor
 
 from ctcasr.alphabet import Alphabet, Direction, Unit, frames_needed
 from ctcasr.batching import pad_waveforms, plan_batches
-from ctcasr.config import DecodeConfig, RunConfig, parse_config
-from ctcasr.decoding import Hypothesis, PrefixBeamDecoder, Word, best_path, forced_align
+from ctcasr.config import EMBEDDED, DecodeConfig, RunConfig, parse_config
+from ctcasr.decoder import KINDS, ModelPart, TextDecoder, WordSources, read_sources
+from ctcasr.decoding import Hypothesis, Word, forced_align
 from ctcasr.decoding.hypothesis import words_in_time
 from ctcasr.decoding.word_boundaries import find_word_spans
 from ctcasr.device import pick_device
@@ -34,9 +36,15 @@ from ctcasr.text_rules import apply_rules
 from ctcasr.transcript import Alternative, Failure, TimedLabel, TimedWord, Transcript
 
 SUBWORD_MODEL = "model.alphabet.sentencepiece"
+PART_TENSORS: Mapping[str, str] = {"lm": "lm.arpa", "lexicon": "lm.lexicon"}
+"""The tensors whose bytes are the files of decode.lm and decode.lexicon."""
 ALIGNMENT = {"search": "forced_align"}
 """What stands for the search in the transcript of a known text."""
+_DECODERS_KEPT = 4
 _SILENCE = 1e-4  # peak, full scale 1: below -80 dB there is nothing that a microphone has heard
+
+
+_Kept = TypeVar("_Kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +78,7 @@ class Recognizer:
         stats: of the training set, where the frontend normalises by them.
         device: where to compute.
         name, sha256, header: what the model is called and says of itself.
+        parts: the language model and lexicon that belong to it, by setting ("lm", "lexicon").
     """
 
     def __init__(
@@ -83,6 +92,7 @@ class Recognizer:
         name: str = "",
         sha256: str = "",
         header: Mapping[str, Any] | None = None,
+        parts: Mapping[str, ModelPart] | None = None,
     ) -> None:
         self.config = config
         self.alphabet = alphabet
@@ -92,6 +102,9 @@ class Recognizer:
         self.name = name
         self.sha256 = sha256
         self.header = header or {}
+        self.parts = parts or {}
+        self._decoders: dict[str, TextDecoder] = {}
+        self._sources: dict[str, WordSources] = {}
 
     @property
     def sample_rate(self) -> int:
@@ -153,6 +166,7 @@ class Recognizer:
         *,
         decode: DecodeConfig | None = None,
         batch_size: int | None = None,
+        workers: int = 1,
     ) -> list[Transcript]:
         """Return transcripts in the order of the recordings, whatever the batches.
 
@@ -160,13 +174,70 @@ class Recognizer:
             recordings: see `prepare`.
             decode: how to search; the model's own way where not given.
             batch_size: most recordings computed together.
+            workers: threads that search.
+
+        Raises:
+            CtcasrError: see `decoder`.
         """
         decode = decode or self.config.decode
+        decoder = self.decoder(decode, workers=workers)
         transcripts = {
-            index: self._transcript(recordings[index], log_probs, decode)
-            for index, log_probs in self._heard(recordings, batch_size)
+            index: self._transcript(recordings[index], hypotheses, decoder, nbest=decode.nbest)
+            for batch, rows in self._heard(recordings, batch_size)
+            for index, hypotheses in zip(batch, decoder(rows), strict=True)
         }
         return [transcripts[index] for index in range(len(recordings))]
+
+    def decoder(self, decode: DecodeConfig | None = None, *, workers: int = 1) -> TextDecoder:
+        """Return the search with some settings, built once and kept.
+
+        Args:
+            decode: how to search; the model's own way where not given.
+            workers: threads that search.
+
+        Raises:
+            LanguageModelError, LexiconError: one that is asked for is not there, cannot be read, or
+                is not the one that the model was tuned with.
+            ConfigError, HotwordError: settings that do not go together, or cannot be spelt.
+        """
+        decode = decode or self.config.decode
+        key = f"{workers} {decode.model_dump_json()}"
+        if key not in self._decoders:
+            sources = self.sources(decode)
+            decoder = TextDecoder(decode, self.alphabet, sources, workers=workers)
+            _remember(self._decoders, key, decoder)
+        return self._decoders[key]
+
+    def sources(self, decode: DecodeConfig | None = None) -> WordSources:
+        """Return the language model and lexicon that some settings ask for, read once and kept.
+
+        Args:
+            decode: how to search; the model's own way where not given.
+
+        Raises:
+            LanguageModelError, LexiconError: see `decoder`.
+        """
+        decode = decode or self.config.decode
+        fields = {f"{kind}{suffix}" for kind in KINDS for suffix in ("", "_sha256")}
+        key = decode.model_dump_json(include=fields)
+        if key not in self._sources:
+            _remember(self._sources, key, read_sources(decode, self.parts))
+        return self._sources[key]
+
+    def emissions(
+        self, recordings: Sequence[Recording], *, batch_size: int | None = None
+    ) -> list[NDArray[np.float32]]:
+        """Return what the search of `transcribe_batch` is given for each recording.
+
+        Returns:
+            (T', V) natural-log probabilities; T' is 0 for digital silence.
+        """
+        found = {
+            index: log_probs
+            for batch, rows in self._heard(recordings, batch_size)
+            for index, log_probs in zip(batch, rows, strict=True)
+        }
+        return [found[index] for index in range(len(recordings))]
 
     def align(
         self,
@@ -189,14 +260,15 @@ class Recognizer:
         """
         transcripts = {
             index: self._align(recordings[index], texts[index], log_probs)
-            for index, log_probs in self._heard(recordings, batch_size)
+            for batch, rows in self._heard(recordings, batch_size)
+            for index, log_probs in zip(batch, rows, strict=True)
         }
         return [transcripts[index] for index in range(len(recordings))]
 
     def _heard(
         self, recordings: Sequence[Recording], batch_size: int | None
-    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Yield each recording's index and (T', V) log-probabilities, by batches of like length.
+    ) -> Iterator[tuple[Sequence[int], list[NDArray[np.float32]]]]:
+        """Yield batches of like length: the recordings' indices and (T', V) log-probabilities.
 
         T' is 0 for digital silence: normalised, it would look like speech that the model never
         heard.
@@ -205,8 +277,13 @@ class Recognizer:
         budget = self.config.data.batch_frames
         for batch in plan_batches(lengths, max_frames=budget, max_items=batch_size):
             rows = self.log_probs([recordings[index].samples for index in batch])
-            for index, log_probs in zip(batch, rows, strict=True):
-                yield index, log_probs[:0] if _is_silent(recordings[index]) else log_probs
+            yield (
+                batch,
+                [
+                    log_probs[:0] if _is_silent(recordings[index]) else log_probs
+                    for index, log_probs in zip(batch, rows, strict=True)
+                ],
+            )
 
     def log_probs(self, waveforms: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         """Return (T', V) natural-log label probabilities for each waveform (N,)."""
@@ -222,30 +299,31 @@ class Recognizer:
         return {"name": self.name, "sha256": self.sha256}
 
     def _transcript(
-        self, recording: Recording, log_probs: NDArray[np.float32], decode: DecodeConfig
+        self,
+        recording: Recording,
+        hypotheses: Sequence[Hypothesis],
+        decoder: TextDecoder,
+        *,
+        nbest: int,
     ) -> Transcript:
-        hypotheses = self._search(log_probs, decode)
         best = hypotheses[0]
-        wanted = hypotheses[: decode.nbest] if decode.nbest > 1 else []
         return Transcript(
             id=recording.id,
             source=recording.source,
             channel=recording.channel,
             model=self.describe_model(),
-            decoder=describe_decoder(decode),
+            decoder=decoder.description,
             text=best.text,
             duration=self._seconds(recording),
             offset=recording.offset,
             words=self._timed_words(recording, best.words),
             log_prob=best.log_prob,
-            nbest=tuple(Alternative(other.text, other.log_prob) for other in wanted),
+            confidence=best.confidence,
+            nbest=tuple(
+                Alternative(other.text, other.log_prob)
+                for other in (hypotheses if nbest > 1 else ())
+            ),
         )
-
-    def _search(self, log_probs: NDArray[np.float32], decode: DecodeConfig) -> list[Hypothesis]:
-        if decode.beam == 0:
-            return [best_path(log_probs, self.alphabet)]
-        decoder = PrefixBeamDecoder(self.alphabet, beam=decode.beam, threshold=decode.threshold)
-        return decoder(log_probs)
 
     def _align(self, recording: Recording, text: str, log_probs: NDArray[np.float32]) -> Transcript:
         alphabet = self.alphabet
@@ -337,11 +415,11 @@ def _is_silent(recording: Recording) -> bool:
     return not len(recording.samples) or bool(np.abs(recording.samples).max() < _SILENCE)
 
 
-def describe_decoder(decode: DecodeConfig) -> dict[str, Any]:
-    """Return the search and its settings, as transcripts and results name them."""
-    if decode.beam == 0:
-        return {"search": "best_path"}
-    return {"search": "prefix_beam", "beam": decode.beam, "threshold": decode.threshold}
+def _remember(kept: dict[str, _Kept], key: str, value: _Kept) -> None:
+    """Keep a value, and no more than a few of them."""
+    while len(kept) >= _DECODERS_KEPT:
+        del kept[next(iter(kept))]
+    kept[key] = value
 
 
 def load(model: str | Path, *, device: str = "auto") -> Recognizer:
@@ -416,6 +494,7 @@ def recognizer_from_file(stored: ModelFile, *, name: str, device: torch.device) 
         network = Network(
             config.encoder, num_features=config.frontend.num_features, num_labels=len(alphabet)
         )
+        parts = _parts_of(header, tensors)
         weights = {key.removeprefix("model."): tensor for key, tensor in tensors.items()}
         network.load_state_dict(weights)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -433,6 +512,7 @@ def recognizer_from_file(stored: ModelFile, *, name: str, device: torch.device) 
         name=name,
         sha256=stored.sha256,
         header=header,
+        parts=parts,
     )
 
 
@@ -442,16 +522,21 @@ def save_recognizer(
     *,
     training: Mapping[str, Any],
     created_with: str,
+    name_only: bool = False,
 ) -> None:
     """Write a recognizer as one model file.
+
+    The language model and lexicon that its decoder uses go with it.
 
     Args:
         path: where to.
         recognizer: what to write.
         training: items, amount, unit, manifest_sha256, scores.
         created_with: name and version of the program.
+        name_only: language model and lexicon are only named, by hash; who decodes must give them.
 
     Raises:
+        LanguageModelError, LexiconError: one that its decoder uses is not there any more.
         OutputError: it cannot be written.
     """
     config, alphabet = recognizer.config, recognizer.alphabet
@@ -460,6 +545,7 @@ def save_recognizer(
     values = config.model_dump(mode="json")
     values["data"] |= {"train": None, "dev": None}
     values["training"] |= {"init_from": None}
+    sources = recognizer.sources()
     tensors: dict[str, Tensor] = {
         f"model.{key}": tensor for key, tensor in recognizer.network.state_dict().items()
     }
@@ -467,6 +553,14 @@ def save_recognizer(
         tensors[SUBWORD_MODEL] = torch.frombuffer(
             bytearray(alphabet.subword_model), dtype=torch.uint8
         )
+    for kind, part in sources.parts.items():
+        values["decode"] |= {
+            kind: None if name_only else EMBEDDED,
+            f"{kind}_sha256": part.sha256 if name_only else None,
+        }
+        if not name_only:
+            content = bytearray(sources.read_bytes(kind))
+            tensors[PART_TENSORS[kind]] = torch.frombuffer(content, dtype=torch.uint8)
     header = {
         "created_with": created_with,
         "modality": "audio",
@@ -483,12 +577,34 @@ def save_recognizer(
             {"mean": stats.mean.tolist(), "deviation": stats.deviation.tolist()} if stats else None
         ),
         "rules": list(config.text.rules),
-        "decoder": describe_decoder(config.decode),
-        "calibration": None,
+        "decoder": recognizer.decoder().description,
+        "calibration": recognizer.header.get("calibration"),
         "training": dict(training),
-        "licence": None,  # its owner's to choose
+        "licence": recognizer.header.get("licence"),  # its owner's to choose
     }
     write_model(path, header=header, tensors=tensors)
+
+
+def _parts_of(header: Mapping[str, Any], tensors: dict[str, Tensor]) -> dict[str, ModelPart]:
+    """Return the language model and lexicon of a model, and take them out of its tensors.
+
+    Raises:
+        ValueError: one is missing, or is not what the header says.
+    """
+    parts = {}
+    for kind, (what, _) in KINDS.items():
+        stored = tensors.pop(PART_TENSORS[kind], None)
+        named = header["decoder"].get(kind)
+        wanted = header["config"].get("decode", {}).get(kind)
+        if wanted == EMBEDDED and (stored is None or named is None):
+            raise ValueError(f"its {what} is missing")
+        if named is None:
+            continue
+        content = None if stored is None else stored.numpy().tobytes()
+        if content is not None and hashlib.sha256(content).hexdigest() != named["sha256"]:
+            raise ValueError(f"its {what} is not the one with SHA-256 {named['sha256']}")
+        parts[kind] = ModelPart(named["name"], named["sha256"], content)
+    return parts
 
 
 def _alphabet_from_header(values: Mapping[str, Any], subword_model: Tensor | None) -> Alphabet:

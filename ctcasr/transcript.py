@@ -69,6 +69,7 @@ class Transcript:
         words: with times.
         labels: with times; only of a forced alignment.
         log_prob: of the text (prefix beam search) or of its best path, natural log.
+        confidence: posterior probability of the text, in 0..1; None where none was computed.
         nbest: best first; empty unless asked for.
         model: name and sha256.
         decoder: its settings.
@@ -86,6 +87,7 @@ class Transcript:
     words: tuple[TimedWord, ...] = ()
     labels: tuple[TimedLabel, ...] = ()
     log_prob: float | None = None
+    confidence: float | None = None
     nbest: tuple[Alternative, ...] = ()
     error: Failure | None = None
 
@@ -95,16 +97,16 @@ class Transcript:
         return self.channel if self.id.endswith(f"#{self.channel}") else None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the transcript as one JSON object; times to the millisecond.
+        """Return the transcript as one JSON object; `labels` stand in it where there are any.
 
-        `labels` stand in it where there are any.
+        Times are rounded to the millisecond, confidences to 0.0001.
         """
         words = [
             {
                 "text": word.text,
                 "start": round(word.start, 3),
                 "end": round(word.end, 3),
-                "confidence": word.confidence,
+                "confidence": _rounded(word.confidence),
             }
             for word in self.words
         ]
@@ -130,9 +132,13 @@ class Transcript:
             "segments": segments,
             "words": words,
             **({"labels": labels} if labels else {}),
-            "confidence": None,
-            "confidence_kind": None,
+            "confidence": _rounded(self.confidence),
+            "confidence_kind": None if self.confidence is None else "posterior",
             "log_prob": self.log_prob,
             "nbest": [{"text": other.text, "log_prob": other.log_prob} for other in self.nbest],
             "error": error,
         }
+
+
+def _rounded(confidence: float | None) -> float | None:
+    return None if confidence is None else round(confidence, 4)

@@ -252,3 +252,54 @@ def test_encoder_frames_follow_from_samples(num_samples):
 
     hops = -(-num_samples // 160)
     assert config.num_encoder_frames(num_samples) == -(-hops // 3)
+
+
+@pytest.mark.parametrize(
+    ("given", "beam"),
+    [
+        ({}, 0),
+        ({"nbest": 1}, 0),
+        ({"alpha": 2}, 0),
+        ({"nbest": 3}, 64),
+        ({"nbest": 100}, 100),
+        ({"lm": "words.arpa"}, 64),
+        ({"lexicon": "words.txt"}, 64),
+        ({"hotwords": {"a": 1}}, 64),
+        ({"lm": "words.arpa", "beam": 7}, 7),
+    ],
+)
+def test_a_beam_is_chosen_where_one_is_needed(given, beam):
+    assert parse_config({"decode": given}).decode.beam == beam
+
+
+@pytest.mark.parametrize("given", [{"lm": "a"}, {"lm_sha256": "0" * 64}, {"hotwords": {"a": 1}}])
+def test_a_beam_of_0_with_words_to_weigh_is_refused(given):
+    with pytest.raises(ConfigError) as caught:
+        parse_config({"decode": given | {"beam": 0}})
+    assert str(caught.value) == (
+        "configuration: decode: a beam of 0 is the best path, which heeds no language model, "
+        "lexicon or hotwords; give a beam, as in 64, or leave them out, as in decode.lm=null"
+    )
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"alpha": -0.1},
+        {"unknown": 0.1},
+        {"hotwords": {"a": 0}},
+        {"hotwords": ["a"]},
+        {"label_threshold": 1},
+        {"lm_sha256": "abc"},
+        {"lm_unit": "phone"},
+        {"beta": float("inf")},
+    ],
+)
+def test_a_search_that_cannot_be_is_refused(given):
+    with pytest.raises(ConfigError, match=r"configuration: decode\."):
+        parse_config({"decode": given})
+
+
+def test_hotwords_can_be_set_one_by_one():
+    config = parse_config({}, overrides=["decode.hotwords.kleene=8", "decode.hotwords.ab=2"])
+    assert config.decode.hotwords == {"kleene": 8.0, "ab": 2.0}

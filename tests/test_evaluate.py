@@ -119,3 +119,25 @@ def test_without_any_text_there_is_nothing_to_score(tone_run, manifest_of, tmp_p
     with pytest.raises(ManifestError, match="none of 8 items has a text to score against"):
         evaluate(tone_run.folder, manifest, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_results_name_the_language_model(ctcasr, tone_run, tmp_path):
+    lexicon = tmp_path / "words.txt"
+    lexicon.write_text("\n".join(tone_run.texts.values()), encoding="utf-8")
+    out = tmp_path / "eval"
+
+    ended = ctcasr(
+        *("evaluate", "-m", tone_run.folder, tone_run.manifest, "-o", out),
+        *("--lexicon", lexicon, "--hotword", "bad=2", "--nbest", 2),
+    )
+
+    assert ended.status == 0
+    decoder = results_of(out)["decoder"]
+    digest = hashlib.sha256(lexicon.read_bytes()).hexdigest()
+    assert decoder["lexicon"] == {"name": "words.txt", "sha256": digest}
+    assert decoder["hotwords"] == {"bad": 2.0}
+    report = (out / "report.md").read_text(encoding="utf-8")
+    assert f"beam 64, threshold 1e-06, lexicon words.txt {digest}, open_vocabulary False" in report
+    line = json.loads((out / "hypotheses.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    assert line["decoder"] == decoder
+    assert len(line["nbest"]) == 2

@@ -14,7 +14,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ctcasr.config import load_config
+from ctcasr.config import DecodeConfig, load_config
+from ctcasr.decoding import read_arpa
 from ctcasr.errors import AudioError, ConfigError, ManifestError
 from ctcasr.frontends.waveform import read_audio
 from ctcasr.manifest import read_manifest, write_manifest
@@ -22,6 +23,7 @@ from ctcasr.scoring import Reference, score_utterances
 from ctcasr.training.interruption import Interrupted
 from recipes.an4.prepare import prepare as prepare_an4
 from recipes.an4.prepare import read_an4
+from recipes.an4.run import make_searches
 from recipes.en_alnum.conditions import (
     CHANNELS,
     add_noise,
@@ -637,6 +639,21 @@ def test_a_seed_given_by_hand_is_the_runs():
     config = configure("an4", argparse.Namespace(seed=7, set=[]), train=Path("a.jsonl"))
 
     assert config.seed == 7
+
+
+def test_the_words_of_an4s_searches_are_those_it_learned_from(tmp_path):
+    rows = [{"id": str(n), "audio": f"{n}.wav", "text": t} for n, t in enumerate(["a b", "b c"])]
+    write_lines(tmp_path / "train.jsonl", map(json.dumps, rows))
+
+    weights = DecodeConfig(alpha=0.3, beta=2)
+    searches = make_searches(tmp_path / "train.jsonl", tmp_path / "lm", weights=weights)
+
+    assert [one.beam for one in searches.values()] == [0, 16, 64, 64]
+    *_, soft, closed = searches.values()
+    assert soft.model_copy(update={"lexicon": closed.lexicon}) == closed
+    assert (soft.alpha, soft.beta) == (0.3, 2)
+    assert Path(str(closed.lexicon)).read_text(encoding="utf-8") == "a\nb\nc\n"
+    assert {"a", "b", "c"} < set(read_arpa(Path(str(soft.lm))).words)
 
 
 def test_without_a_seed_the_configuration_decides():

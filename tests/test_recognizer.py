@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 
 import numpy as np
@@ -7,8 +8,9 @@ import torch
 
 import ctcasr
 from ctcasr.config import DecodeConfig
-from ctcasr.errors import AudioError, ModelFileError
-from ctcasr.model_file import read_model
+from ctcasr.decoding import estimate_ngrams, write_arpa
+from ctcasr.errors import AudioError, LanguageModelError, ModelFileError
+from ctcasr.model_file import read_model, write_model
 from ctcasr.recognizer import find_model, save_recognizer
 
 
@@ -158,6 +160,49 @@ def test_the_best_n_come_in_order(recognizer, samples):
     assert transcript.decoder == {"search": "prefix_beam", "beam": 8, "threshold": 1e-6}
 
 
+def test_a_search_is_built_once_for_its_settings(recognizer):
+    decode = DecodeConfig(hotwords={"bad": 2})
+
+    assert recognizer.decoder(decode) is recognizer.decoder(DecodeConfig(hotwords={"bad": 2}))
+    assert recognizer.decoder(decode) is not recognizer.decoder(DecodeConfig(hotwords={"bad": 3}))
+    assert recognizer.decoder() is recognizer.decoder(recognizer.config.decode)
+
+
+def test_few_searches_are_kept(recognizer):
+    for beam in range(1, 9):
+        recognizer.decoder(DecodeConfig(beam=beam))
+    assert len(recognizer._decoders) == 4
+
+
+def test_confidences_are_posteriors_where_there_was_a_search(recognizer, samples):
+    plain = recognizer.transcribe(samples, sample_rate=8_000).to_json()
+    assert (plain["confidence"], plain["confidence_kind"]) == (None, None)
+    assert [word["confidence"] for word in plain["words"]] == [None]
+
+    decode = DecodeConfig(beam=8, nbest=8)
+    searched = recognizer.transcribe(samples, sample_rate=8_000, decode=decode)
+
+    scores = np.array([other.log_prob for other in searched.nbest])
+    share = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
+    assert searched.confidence == pytest.approx(share[0])
+    assert searched.words[0].confidence == pytest.approx(share[0])  # the only word is the text
+    line = searched.to_json()
+    assert (line["confidence"], line["confidence_kind"]) == (round(share[0], 4), "posterior")
+
+
+def test_emissions_are_what_is_searched(recognizer, samples):
+    recordings = [
+        recognizer.prepare(values, sample_rate=8_000) for values in (samples, samples * 0, samples)
+    ]
+
+    first, silent, last = recognizer.emissions(recordings, batch_size=2)
+
+    assert silent.shape == (0, len(recognizer.alphabet))
+    assert first.shape == last.shape == (len(first), len(recognizer.alphabet))
+    ((best,),) = recognizer.decoder()([first])
+    assert best.text == "cad"
+
+
 # Loading
 
 
@@ -206,8 +251,6 @@ def test_a_misspelt_builtin_name_names_the_nearest(monkeypatch):
 
 
 def test_a_header_and_tensors_that_do_not_fit_are_refused(recognizer, tone_run, tmp_path):
-    from ctcasr.model_file import write_model
-
     stored = read_model(tone_run.folder / "model.safetensors")
     tensors = dict(stored.tensors)
     del tensors["model.ctc.output.bias"]
@@ -216,3 +259,89 @@ def test_a_header_and_tensors_that_do_not_fit_are_refused(recognizer, tone_run, 
     with pytest.raises(ModelFileError, match="header and tensors do not fit together") as caught:
         ctcasr.load(tmp_path / "odd.safetensors")
     assert "\n" not in str(caught.value)
+
+
+# Language models in model files
+
+
+@pytest.fixture
+def words(recognizer, tmp_path):
+    """A recognizer that decodes with a language model and a lexicon, and their files."""
+    arpa, lexicon = tmp_path / "words.arpa.gz", tmp_path / "words.txt"
+    write_arpa(arpa, estimate_ngrams([["cad"], ["bad"], ["cad", "bad"]], order=2).model)
+    lexicon.write_text("cad\nbad\n", encoding="utf-8")
+    decode = DecodeConfig(lm=str(arpa), lexicon=str(lexicon), beta=1)
+    changed = copy.copy(recognizer)
+    changed.config = recognizer.config.model_copy(update={"decode": decode})
+    return changed, arpa, lexicon
+
+
+def save(recognizer, path, **options):
+    save_recognizer(path, recognizer, training={"items": 8}, created_with="a test", **options)
+    return path
+
+
+def test_a_model_carries_its_language_model_and_lexicon(words, samples, tmp_path):
+    recognizer, arpa, lexicon = words
+    path = save(recognizer, tmp_path / "whole.safetensors")
+    before = recognizer.transcribe(samples, sample_rate=8_000)
+    arpa_bytes = arpa.read_bytes()
+    arpa.unlink()
+    lexicon.unlink()
+
+    loaded = ctcasr.load(path, device="cpu")
+    after = loaded.transcribe(samples, sample_rate=8_000)
+
+    assert (after.text, after.decoder) == (before.text, before.decoder)
+    assert after.log_prob == pytest.approx(before.log_prob)
+    assert after.decoder["lm"]["name"] == "words.arpa.gz"
+    assert loaded.header["decoder"] == before.decoder
+    assert (loaded.config.decode.lm, loaded.config.decode.lexicon) == ("embedded", "embedded")
+    stored = read_model(path)
+    assert stored.tensors["lm.arpa"].numpy().tobytes() == arpa_bytes
+    assert str(tmp_path).encode() not in path.read_bytes()
+    again = save(loaded, tmp_path / "again.safetensors")
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_a_model_that_only_names_its_language_model_is_refused_without(words, samples, tmp_path):
+    recognizer, arpa, lexicon = words
+    path = save(recognizer, tmp_path / "named.safetensors", name_only=True)
+    loaded = ctcasr.load(path, device="cpu")
+
+    assert not any(name.startswith("lm.") for name in read_model(path).tensors)
+    with pytest.raises(LanguageModelError, match=r"needs the language model words\.arpa\.gz \(SHA"):
+        loaded.transcribe(samples, sample_rate=8_000)
+    given = loaded.config.decode.model_copy(update={"lm": str(arpa), "lexicon": str(lexicon)})
+    assert loaded.transcribe(samples, sample_rate=8_000, decode=given).decoder == (
+        recognizer.decoder().description
+    )
+    write_arpa(arpa, estimate_ngrams([["bad"]], order=1).model)
+    with pytest.raises(LanguageModelError, match="another language model than decoding needs"):
+        ctcasr.load(path, device="cpu").transcribe(samples, sample_rate=8_000, decode=given)
+
+
+@pytest.mark.parametrize("damage", ["missing", "changed"])
+def test_a_damaged_language_model_is_refused(words, tmp_path, damage):
+    stored = read_model(save(words[0], tmp_path / "whole.safetensors"))
+    tensors = dict(stored.tensors)
+    if damage == "missing":
+        del tensors["lm.arpa"]
+    else:
+        tensors["lm.arpa"] = tensors["lm.arpa"].clone()
+        tensors["lm.arpa"][-1] += 1
+    write_model(tmp_path / "odd.safetensors", header=stored.header, tensors=tensors)
+
+    with pytest.raises(ModelFileError, match="its language model is") as caught:
+        ctcasr.load(tmp_path / "odd.safetensors", device="cpu")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_from_before_there_were_language_models_is_unchanged(samples):
+    builtin = ctcasr.load("en-alnum", device="cpu")
+
+    assert "lm" not in builtin.header["config"]["decode"]
+    assert builtin.config.decode == DecodeConfig()
+    assert builtin.parts == {}
+    transcript = builtin.transcribe(samples, sample_rate=8_000)
+    assert transcript.decoder == {"search": "best_path"} == builtin.header["decoder"]

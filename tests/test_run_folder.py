@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import yaml
 
 from ctcasr.config import parse_config
 from ctcasr.errors import RunFolderError
@@ -49,6 +50,16 @@ def test_changed_keys_are_named(begun):
         f"{begun.path}: cannot go on, since these keys have changed: optim.peak_lr "
         f"({CONFIG.optim.peak_lr} -> 0.5), seed (1 -> 3); set them back, or begin in another folder"
     )
+
+
+def test_a_key_younger_than_the_run_had_its_default(begun):
+    stored = yaml.safe_load((begun.path / "config.yaml").read_text(encoding="utf-8"))
+    del stored["decode"]["lm_unit"], stored["decode"]["alpha"]
+    (begun.path / "config.yaml").write_text(yaml.safe_dump(stored), encoding="utf-8")
+
+    begun.require_ready(CONFIG, manifests=MANIFESTS, resume=True)
+    other = parse_config({"decode": {"alpha": 2}})
+    assert "decode.alpha (0.5 -> 2.0)" in refusal(begun, config=other)
 
 
 def test_what_cannot_change_the_result_may_change(begun):

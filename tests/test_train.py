@@ -11,7 +11,7 @@ import yaml
 
 import ctcasr as package
 from ctcasr.config import load_config
-from ctcasr.errors import ManifestError, OutputError
+from ctcasr.errors import HotwordError, LanguageModelError, ManifestError, OutputError
 from ctcasr.manifest import read_manifest, write_manifest
 from ctcasr.model_file import read_model
 from ctcasr.pipeline.train import prepare_sets, train
@@ -310,3 +310,14 @@ def test_a_model_starts_from_another_label_by_label(config_of, tone_run, tmp_pat
     assert any("output layer for 5 of 7 labels" in message for message in watcher.warnings)
     assert after.transcribe(tone_run.recordings / "3-cad.wav").text == "cad"
     assert after.config.training.init_from is None  # no path is stored
+
+
+def test_a_search_that_cannot_be_is_refused_before_training(tone_run, tmp_path):
+    missing = load_config(tone_run.config, overrides=["decode.lm=nothing.arpa"])
+    unspelt = load_config(tone_run.config, overrides=["decode.hotwords.zoo=3"])
+
+    with pytest.raises(LanguageModelError, match=r"nothing\.arpa: no language model"):
+        train(missing, run=tmp_path / "run", device="cpu")
+    with pytest.raises(HotwordError, match="hotword 'zoo' cannot be spelt"):
+        train(unspelt, run=tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import sys
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from ctcasr.decoding import estimate_ngrams, write_arpa
 from tests.conftest import TONE_TEXTS, speak_tones
 
 TRANSCRIPT_KEYS = [
@@ -97,7 +99,7 @@ def test_the_best_n_stand_in_the_json_line(transcribe, tone_run):
 
     line = json.loads(transcribe(path, "-f", "jsonl", "--nbest", 3).out)
 
-    assert line["decoder"] == {"search": "prefix_beam", "beam": 3, "threshold": 1e-6}
+    assert line["decoder"] == {"search": "prefix_beam", "beam": 64, "threshold": 1e-6}
     assert [list(other) for other in line["nbest"]] == [["text", "log_prob"]] * 3
     assert line["nbest"][0] == {"text": line["text"], "log_prob": line["log_prob"]}
     assert "beam of at least 4" in transcribe(path, "--nbest", 4, "--beam", 2).err
@@ -110,6 +112,79 @@ def test_an_unknown_format_is_refused(transcribe, tone_run):
         "ctcasr: error: -f doc: unknown format; choose from txt, tsv, jsonl, srt, vtt, ctm, stm, "
         "trn, textgrid\n"
     )
+
+
+# Language models, lexicons, hotwords
+
+
+@pytest.fixture
+def arpa(tone_run, tmp_path):
+    write_arpa(tmp_path / "words.arpa", estimate_ngrams([[t] for t in TONE_TEXTS], order=2).model)
+    return tmp_path / "words.arpa"
+
+
+def decoded(ended):
+    assert (ended.status, ended.err.count("failed")) == (0, 0)
+    return [json.loads(line) for line in ended.out.splitlines()]
+
+
+def test_a_language_model_is_named_with_its_hash_and_weights(transcribe, tone_run, arpa):
+    lines = decoded(transcribe(tone_run.recordings, "-f", "jsonl", "--lm", arpa, "--nbest", 2))
+
+    assert [line["text"] for line in lines] == TONE_TEXTS
+    assert lines[0]["decoder"] == {
+        "search": "prefix_beam",
+        "beam": 64,
+        "threshold": 1e-6,
+        "lm": {"name": "words.arpa", "sha256": hashlib.sha256(arpa.read_bytes()).hexdigest()},
+        "lm_unit": "word",
+        "alpha": 0.5,
+        "open_vocabulary": True,
+        "beta": 0.0,
+        "unknown": -10.0,
+    }
+    for line in lines:
+        assert line["confidence_kind"] == "posterior"
+        assert 0 < line["confidence"] <= line["words"][0]["confidence"] <= 1
+        assert len(line["nbest"]) == 2
+
+
+def test_only_words_of_the_lexicon_are_said(transcribe, tone_run, tmp_path):
+    lexicon = tmp_path / "words.txt"
+    lexicon.write_text("bad\ndabc\n", encoding="utf-8")
+    path = tone_run.recordings / "3-cad.wav"
+
+    assert transcribe(path, "--lexicon", lexicon).out == "bad\n"
+    spelt = ("--set", "decode.open_vocabulary=true", "--set", "decode.unknown=0")
+    assert transcribe(path, "--lexicon", lexicon, *spelt).out == "cad\n"
+
+
+def test_hotwords_are_preferred_by_their_weight(transcribe, tone_run):
+    path = tone_run.recordings / "3-cad.wav"
+
+    assert transcribe(path, "--hotword", "bad=90").out == "bad\n"
+    assert transcribe(path, "--hotword", "bad=90", "--hotword", "cad=120").out == "cad\n"
+    (line,) = decoded(transcribe(path, "-f", "jsonl", "--hotword", "bad", "--hotword", "c d=2.5"))
+    assert line["decoder"]["hotwords"] == {"bad": 5.0, "c d": 2.5}
+
+
+def test_what_the_search_cannot_use_is_refused_before_any_work(transcribe, tone_run, arpa):
+    def refuse(*options):
+        ended = transcribe(tone_run.recordings, *options)
+        assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
+        return ended.err.removeprefix("ctcasr: error: ").rstrip("\n")
+
+    assert refuse("--lm", arpa, "--beam", 0).startswith(
+        "search settings: decode: a beam of 0 is the best path, which heeds no language model"
+    )
+    assert refuse("--hotword", "bad=x") == (
+        "--hotword bad=x: give WORD or WORD=WEIGHT, the weight in nats, as in kleene=8"
+    )
+    assert refuse("--hotword", "bad=-1").startswith("search settings: decode.hotwords.bad: ")
+    assert refuse("--hotword", "zoo").startswith("hotword 'zoo' cannot be spelt; no label for 'z'")
+    assert "no language model that can be read" in refuse("--lm", arpa.with_suffix(".gz"))
+    arpa.write_text("\\data\\\nngram 1=2\n", encoding="utf-8")
+    assert refuse("--lm", arpa).startswith(f"{arpa}: ends after line 2; needed:")
 
 
 # Where it goes
@@ -355,7 +430,7 @@ def test_only_the_search_can_be_set(transcribe, tone_run):
     ended = transcribe(path, "--set", "optim.peak_lr=1")
     assert ended.status == 2
     assert "the model has been trained; only decode.* can be set here" in ended.err
-    assert "did you mean 'beam'?" in transcribe(path, "--set", "decode.bean=4").err
+    assert "did you mean 'beam'?" in transcribe(path, "--set", "decode.bem=4").err
     assert (
         json.loads(transcribe(path, "--set", "decode.beam=4", "-f", "jsonl").out)["decoder"]["beam"]
         == 4

@@ -32,6 +32,7 @@ from ctcasr.cli.progress import announce
 from ctcasr.cli.score import score_command
 from ctcasr.cli.train import train_command
 from ctcasr.cli.transcribe import transcribe_command
+from ctcasr.cli.tune import tune_command
 from ctcasr.errors import CtcasrError
 
 INTERRUPTED = 128
@@ -75,6 +76,7 @@ for _command in (
     align_command,
     score_command,
     lm_command,
+    tune_command,
     info_command,
 ):
     app.add_command(_command)

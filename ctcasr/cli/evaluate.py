@@ -6,13 +6,12 @@ import click
 
 from ctcasr.cli.options import (
     PATH,
+    SearchOptions,
     batch_size_option,
     command,
-    decode_config,
-    decoding_options,
     device_option,
     model_option,
-    set_option,
+    search_options,
     workers_option,
 )
 from ctcasr.cli.progress import announce, counting
@@ -22,14 +21,14 @@ from ctcasr.cli.progress import announce, counting
     "evaluate",
     "ctcasr evaluate -m exp/mine data/test.jsonl -o exp/mine/eval/test",
     "ctcasr evaluate -m exp/mine data/test.jsonl -o exp/mine/eval/beam --beam 16",
+    "ctcasr evaluate -m exp/mine data/test.jsonl -o exp/mine/eval/lm --lm words.arpa",
 )
 @model_option
 @click.argument("manifest", type=PATH, metavar="MANIFEST")
 @click.option(
     "-o", "--output", type=PATH, required=True, metavar="DIR", help="Folder for the results."
 )
-@decoding_options
-@set_option
+@search_options
 @device_option
 @batch_size_option
 @workers_option
@@ -37,9 +36,7 @@ def evaluate_command(
     model: str,
     manifest: Path,
     output: Path,
-    beam: int | None,
-    nbest: int | None,
-    overrides: tuple[str, ...],
+    search: SearchOptions,
     device: str,
     batch_size: int | None,
     workers: int,
@@ -54,7 +51,7 @@ def evaluate_command(
     from ctcasr.reporting import render_error_table
 
     recognizer = load(model, device=device)
-    decode = decode_config(recognizer.config.decode, beam=beam, nbest=nbest, overrides=overrides)
+    decode = search.config(recognizer.config.decode)
     with counting("evaluating") as advance:
         results = evaluate_with(
             recognizer,

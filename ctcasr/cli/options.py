@@ -1,13 +1,18 @@
 """Options that several commands share, declared once."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 if TYPE_CHECKING:
     from ctcasr.config import DecodeConfig
+
+DEFAULT_BOOST = 5.0
+"""Nats for a hotword without a weight."""
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -52,7 +57,7 @@ workers_option = click.option(
     default=2,
     show_default=True,
     metavar="N",
-    help="Threads that read recordings ahead.",
+    help="Threads that read recordings ahead, and that search.",
 )
 model_option = click.option(
     "-m",
@@ -63,42 +68,125 @@ model_option = click.option(
 )
 
 
-def decoding_options(function: _Function) -> _Function:
-    """Add --beam and --nbest."""
-    function = click.option(
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """What the command line says about the search; None, or nothing, where it is silent."""
+
+    beam: int | None
+    nbest: int | None
+    lm: Path | None
+    lexicon: Path | None
+    hotwords: Mapping[str, float]
+    overrides: tuple[str, ...]
+
+    def config(self, base: "DecodeConfig") -> "DecodeConfig":
+        """Return a model's decoding settings with the command line's on top.
+
+        Raises:
+            ConfigError: a value that cannot be, or an override of another section.
+        """
+        from ctcasr.config import parse_config
+        from ctcasr.errors import ConfigError
+
+        foreign = [text for text in self.overrides if not text.startswith("decode.")]
+        if foreign:
+            raise ConfigError(
+                f"--set {foreign[0]}: the model has been trained; only decode.* can be set here"
+            )
+        values = base.model_dump(mode="json")
+        if self.beam is not None:
+            values["beam"] = self.beam
+        elif base.beam == 0:
+            del values["beam"]  # to be chosen by what the rest needs
+        if self.nbest is not None:
+            values["nbest"] = self.nbest
+            if self.beam is None and base.beam > 0:
+                values["beam"] = max(base.beam, self.nbest)
+        for kind, path in (("lm", self.lm), ("lexicon", self.lexicon)):
+            if path is not None:
+                values[kind] = str(path)
+        values["hotwords"] |= self.hotwords
+        return parse_config(
+            {"decode": values}, name="search settings", overrides=self.overrides
+        ).decode
+
+    def fixed(self) -> set[str]:
+        """Return the keys of `decode` that the command line itself sets."""
+        keys = {text.removeprefix("decode.").partition("=")[0] for text in self.overrides}
+        return keys | ({"beam"} if self.beam is not None else set())
+
+
+def search_options(function: _Function) -> _Function:
+    """Add --beam, --nbest, --lm, --lexicon, --hotword and --set; they arrive as `search`."""
+
+    @functools.wraps(function)
+    def collect(
+        *args: Any,
+        beam: int | None,
+        nbest: int | None,
+        lm: Path | None,
+        lexicon: Path | None,
+        hotwords: tuple[str, ...],
+        overrides: tuple[str, ...],
+        **others: Any,
+    ) -> Any:
+        boosts = dict(map(_parse_hotword, hotwords))
+        search = SearchOptions(beam, nbest, lm, lexicon, boosts, overrides)
+        return function(*args, search=search, **others)
+
+    command = cast(_Function, collect)
+    for option in reversed(_SEARCH_OPTIONS):
+        command = option(command)
+    return command
+
+
+_SEARCH_OPTIONS = (
+    click.option(
+        "--beam",
+        type=click.IntRange(min=0),
+        metavar="K",
+        help="Prefix beam search that keeps K prefixes; 0 is best path. Where the model has no "
+        "beam: 64 with --lm, --lexicon, --hotword or --nbest, which need one.",
+    ),
+    click.option(
+        "--lm",
+        type=PATH,
+        metavar="FILE",
+        help="Weigh texts by this n-gram language model (.arpa[.gz]; see ctcasr lm train); "
+        "ctcasr tune finds the weights decode.alpha and decode.beta.",
+    ),
+    click.option(
+        "--lexicon",
+        type=PATH,
+        metavar="FILE",
+        help="Say only the words of this file, one a line; with --set decode.open_vocabulary=true "
+        "others may be spelt out.",
+    ),
+    click.option(
+        "--hotword",
+        "hotwords",
+        multiple=True,
+        metavar="WORD[=WEIGHT]",
+        help=f"Prefer a word or phrase: WEIGHT nats, {DEFAULT_BOOST:g} where not given; "
+        "5 makes it 148 times as probable. May be repeated.",
+    ),
+    click.option(
         "--nbest",
         type=click.IntRange(min=1),
         metavar="N",
         help="Give the N best texts (jsonl); needs a beam of at least N.",
-    )(function)
-    return click.option(
-        "--beam",
-        type=click.IntRange(min=0),
-        metavar="K",
-        help="Prefix beam search that keeps K prefixes; 0 is best path.",
-    )(function)
+    ),
+    set_option,
+)
 
 
-def decode_config(
-    base: "DecodeConfig", *, beam: int | None, nbest: int | None, overrides: tuple[str, ...]
-) -> "DecodeConfig":
-    """Return the model's decoding settings with the command line's on top.
-
-    Raises:
-        ConfigError: a value that cannot be, or an override of another section.
-    """
-    from ctcasr.config import parse_config
-    from ctcasr.errors import ConfigError
-
-    foreign = [text for text in overrides if not text.startswith("decode.")]
-    if foreign:
-        raise ConfigError(
-            f"--set {foreign[0]}: the model has been trained; only decode.* can be set here"
-        )
-    values = base.model_dump(mode="json")
-    if beam is not None:
-        values["beam"] = beam
-    if nbest is not None:
-        values["nbest"] = nbest
-        values["beam"] = max(values["beam"], nbest) if beam is None else beam
-    return parse_config({"decode": values}, name="decode", overrides=overrides).decode
+def _parse_hotword(text: str) -> tuple[str, float]:
+    word, equals, weight = text.rpartition("=")
+    if not equals:
+        return text, DEFAULT_BOOST
+    try:
+        return word, float(weight)
+    except ValueError as error:
+        raise click.UsageError(
+            f"--hotword {text}: give WORD or WORD=WEIGHT, the weight in nats, as in kleene=8"
+        ) from error

@@ -9,13 +9,12 @@ import click
 
 from ctcasr.cli.options import (
     PATH,
+    SearchOptions,
     batch_size_option,
     command,
-    decode_config,
-    decoding_options,
     device_option,
     model_option,
-    set_option,
+    search_options,
     workers_option,
 )
 from ctcasr.cli.progress import counting
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     "transcribe",
     "ctcasr transcribe -m exp/mine recording.wav",
     "ctcasr transcribe -m en-alnum recordings/ -f txt,jsonl,srt -o texts/",
+    "ctcasr transcribe -m exp/mine talk.wav --lm words.arpa --hotword kleene=8",
     "ffmpeg -i talk.m4a -f wav - | ctcasr transcribe -m en-alnum -",
 )
 @model_option
@@ -54,8 +54,7 @@ if TYPE_CHECKING:
     help="Write there instead of standard output; a folder gets one file per input.",
 )
 @existing_options
-@decoding_options
-@set_option
+@search_options
 @device_option
 @batch_size_option
 @workers_option
@@ -66,9 +65,7 @@ def transcribe_command(
     output: Path | None,
     skip_existing: bool,
     overwrite: bool,
-    beam: int | None,
-    nbest: int | None,
-    overrides: tuple[str, ...],
+    search: SearchOptions,
     device: str,
     batch_size: int | None,
     workers: int,
@@ -92,7 +89,7 @@ def transcribe_command(
     if plan is None:
         require_one_recording(items, chosen[0])
     recognizer = load(model, device=device)
-    decode = decode_config(recognizer.config.decode, beam=beam, nbest=nbest, overrides=overrides)
+    decode = search.config(recognizer.config.decode)
     tally = Tally()
     todo = list(plan.todo) if plan else items
     # Transcripts that scroll by on the terminal are progress enough.

@@ -17,6 +17,8 @@ from ctcasr.alphabet import Alphabet
 from ctcasr.decoding.search import Found
 from ctcasr.scoring.alignment import align_tokens
 
+_SMALLEST_SHARE = 1e-6  # what is rarer than that, no confidence shows
+
 
 def posteriors(found: Sequence[Found]) -> list[float]:
     """Return each hypothesis's share of the mass of all."""
@@ -34,10 +36,34 @@ def word_confidences(
     words = [text for text, _, _ in alphabet.word_spans(labels)]
     agreed = np.zeros(len(words))
     for other, share in zip(found, shares, strict=True):
-        theirs = [text for text, _, _ in alphabet.word_spans(other.labels)]
-        at = 0
-        for ours, their in align_tokens(words, theirs):
-            if ours is not None:
-                agreed[at] += share * (ours == their)
-                at += 1
+        if share > _SMALLEST_SHARE:
+            theirs = [text for text, _, _ in alphabet.word_spans(other.labels)]
+            agreed[_places_in_common(words, theirs)] += share
     return [min(1.0, float(share)) for share in agreed]
+
+
+def _places_in_common(words: Sequence[str], theirs: Sequence[str]) -> list[int]:
+    """Return which words the other text has in the same place.
+
+    Two texts of one search mostly differ in a word or two, so only what lies between their common
+    beginning and end is aligned; that costs no edit.
+    """
+    shorter = min(len(words), len(theirs))
+    first = 0
+    while first < shorter and words[first] == theirs[first]:
+        first += 1
+    last = 0
+    while last < shorter - first and words[-1 - last] == theirs[-1 - last]:
+        last += 1
+    stop = len(words) - last
+    same = [*range(first), *range(stop, len(words))]
+    between, others = words[first:stop], theirs[first : len(theirs) - last]
+    if not set(between) & set(others):
+        return same
+    at = first
+    for ours, their in align_tokens(between, others):
+        if ours is not None:
+            if ours == their:
+                same.append(at)
+            at += 1
+    return same

@@ -12,7 +12,7 @@ from ctcasr.pipeline.inputs import Input
 from ctcasr.pipeline.provenance import command_line, commit, file_sha256, versions
 from ctcasr.pipeline.score import write_results
 from ctcasr.pipeline.transcribe import Tally, transcribe_inputs
-from ctcasr.recognizer import Recognizer, describe_decoder, load
+from ctcasr.recognizer import Recognizer, load
 from ctcasr.scoring import Failed, Provenance, Reference, Results, score_utterances
 from ctcasr.transcript import Transcript
 
@@ -98,7 +98,7 @@ def evaluate_with(
             commit=commit(),
             versions=versions(),
             model=recognizer.describe_model(),
-            decoder=describe_decoder(decode),
+            decoder=recognizer.decoder(decode, workers=max(1, workers)).description,
             reference_sha256=file_sha256(manifest),
             rtf=tally.real_time_factor,
         ),

@@ -94,7 +94,9 @@ class RunFolder:
         self.write_facts(status=status, ended=_now())
 
     def _check_same(self, config: RunConfig, manifests: Mapping[str, str]) -> None:
-        before, now = flatten(self._stored_config()), flatten(config.model_dump(mode="json"))
+        # A key that is younger than the run had the effect of its default.
+        before = flatten(RunConfig().model_dump(mode="json")) | flatten(self._stored_config())
+        now = flatten(config.model_dump(mode="json"))
         changed = [
             f"{key} ({before.get(key)!r} -> {now.get(key)!r})"
             for key in sorted(before.keys() | now.keys())

@@ -11,6 +11,7 @@ from torch import Tensor
 from ctcasr.alphabet import Alphabet, build_alphabet
 from ctcasr.checking import Unusable, find_usable
 from ctcasr.config import OnBad, RunConfig
+from ctcasr.decoder import TextDecoder, read_sources
 from ctcasr.device import pick_device
 from ctcasr.errors import ConfigError, ManifestError
 from ctcasr.files import write_text
@@ -90,6 +91,8 @@ def train(
     folder = RunFolder(run)
     folder.require_ready(config, manifests=digests, resume=resume)
     sets = prepare_sets(config, {key: items for key, (_, items) in manifests.items()})
+    # What the finished model is to decode with; better refused now than after hours.
+    TextDecoder(config.decode, sets.alphabet, read_sources(config.decode, {}))
     folder.begin(config, manifests=digests)
     log = _LoggingObserver(folder.log, observer or SilentObserver())
     _write_skipped(folder, sets, log)

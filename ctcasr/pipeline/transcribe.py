@@ -27,7 +27,7 @@ from ctcasr.frontends.waveform import (
     select_channel,
 )
 from ctcasr.pipeline.inputs import Input, read_standard_input
-from ctcasr.recognizer import Recognizer, Recording, describe_decoder
+from ctcasr.recognizer import Recognizer, Recording
 from ctcasr.transcript import Failure, Transcript
 
 _WINDOW_SECONDS = 600.0  # audio held at a time, unless a single recording is longer
@@ -73,20 +73,26 @@ def transcribe_inputs(
         inputs: what to read.
         decode: how to search; the model's own way where not given.
         batch_size: most recordings computed together.
-        workers: reading threads.
+        workers: threads that read recordings ahead, and that search.
         split_channels: transcribe each of several channels that differ; else the item fails.
         tally: counted up while the transcripts are taken.
+
+    Raises:
+        CtcasrError: the search cannot be had; see `Recognizer.decoder`.
     """
-    decode = decode or recognizer.config.decode
+    searching = max(1, workers)
+    decoder = recognizer.decoder(decode, workers=searching)
 
     def transcribe(recordings: Sequence[Recording], most: int | None) -> list[Transcript]:
-        return recognizer.transcribe_batch(recordings, decode=decode, batch_size=most)
+        return recognizer.transcribe_batch(
+            recordings, decode=decode, batch_size=most, workers=searching
+        )
 
     return run_inputs(
         recognizer,
         inputs,
         transcribe,
-        decoder=describe_decoder(decode),
+        decoder=decoder.description,
         batch_size=batch_size,
         workers=workers,
         split_channels=split_channels,

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.cells import cell_len
 
-from ctcasr.reporting.tables import pad, render_table
+from ctcasr.reporting.tables import in_words, pad, render_table
 from ctcasr.scoring import Results, align_tokens
 
 ResultsLike = Results | Mapping[str, Any]
@@ -180,8 +180,8 @@ def _origin(record: Mapping[str, Any]) -> Iterator[str]:
         "command": record["command"],
         "commit": record["commit"],
         "model": " ".join(str(value) for value in model.values() if value),
-        "decoder": _pairs(record["decoder"] or {}),
-        "versions": _pairs(record["versions"] or {}),
+        "decoder": in_words(record["decoder"] or {}),
+        "versions": in_words(record["versions"] or {}),
         "reference sha256": record["reference_sha256"],
         "text rules": ", ".join(record["rules"]),
         "real-time factor": None if record["rtf"] is None else f"{record['rtf']:.3f}",
@@ -190,10 +190,6 @@ def _origin(record: Mapping[str, Any]) -> Iterator[str]:
     if rows:
         yield "## How it was made\n"
         yield render_table(["what", "value"], rows)
-
-
-def _pairs(record: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in record.items())
 
 
 def _one_line(text: str) -> str:

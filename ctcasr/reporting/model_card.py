@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ctcasr.reporting.tables import in_words
+
 
 def render_model_facts(
     header: Mapping[str, Any], *, name: str, sha256: str, num_parameters: int, num_bytes: int
@@ -32,7 +34,7 @@ def render_model_facts(
         ),
         "writes": f"{alphabet['unit']}: {shown}{more}",
         "text rules": ", ".join(header["rules"]) or "none",
-        "decoder": ", ".join(f"{key} {value}" for key, value in header["decoder"].items()),
+        "decoder": in_words(header["decoder"]),
         "learned from": f"{training['items']:,} items, {training['amount'] / 60:,.1f} min",
         "scores": measured,
         "created with": header["created_with"],

@@ -1,6 +1,7 @@
-"""Markdown tables whose columns also line up where nothing renders Markdown."""
+"""Markdown tables whose columns also line up where nothing renders Markdown; settings in words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.cells import cell_len
 
@@ -34,6 +35,19 @@ def pad(text: str, width: int, *, right: bool = False) -> str:
     """Return `text` with spaces up to `width` terminal columns, before it where `right`."""
     spaces = " " * (width - cell_len(text))
     return spaces + text if right else text + spaces
+
+
+def in_words(settings: Mapping[str, Any]) -> str:
+    """Return settings as "beam 64, alpha 0.5, lm words.arpa 3f2a..."; those within in one go."""
+    return ", ".join(f"{key} {_value(value)}" for key, value in settings.items())
+
+
+def _value(value: Any) -> str:
+    if not isinstance(value, Mapping):
+        return str(value)
+    if set(value) == {"name", "sha256"}:
+        return f"{value['name']} {value['sha256']}"
+    return " ".join(f"{key}={inner}" for key, inner in value.items())
 
 
 def _escape(text: str) -> str:

@@ -1,0 +1,132 @@
+"""`ctcasr tune`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ctcasr.cli.options import (
+    PATH,
+    SearchOptions,
+    batch_size_option,
+    command,
+    device_option,
+    model_option,
+    search_options,
+    workers_option,
+)
+from ctcasr.cli.progress import announce, count_of, counting
+from ctcasr.cli.writing import ITEMS_FAILED
+
+if TYPE_CHECKING:
+    from ctcasr.pipeline.tune import Heard, Trial, Tuned
+
+
+@command(
+    "tune",
+    "ctcasr tune -m exp/mine data/dev.jsonl --lm words.arpa -o mine-lm.safetensors",
+    "ctcasr tune -m exp/mine data/dev.jsonl --lm words.arpa.gz --name-only -o mine-lm.safetensors",
+)
+@model_option
+@click.argument("manifest", type=PATH, metavar="MANIFEST")
+@click.option(
+    "-o", "--output", type=PATH, required=True, metavar="NEW_MODEL", help="The tuned model's file."
+)
+@click.option(
+    "--name-only",
+    is_flag=True,
+    help="Name language model and lexicon by SHA-256 instead of embedding them; who decodes must "
+    "give the same files.",
+)
+@search_options
+@device_option
+@batch_size_option
+@workers_option
+def tune_command(
+    model: str,
+    manifest: Path,
+    output: Path,
+    name_only: bool,
+    search: SearchOptions,
+    device: str,
+    batch_size: int | None,
+    workers: int,
+) -> int:
+    """Find the search settings with the fewest errors; store them in a new model.
+
+    MANIFEST lists recordings with their texts, none of which may be in the training or the test
+    set. The network computes once; then some sixty searches try decode.alpha, decode.beta,
+    decode.beam and decode.threshold, but not those that --beam or --set gives. NEW_MODEL is MODEL
+    with the best of them as its defaults, and with the language model and lexicon in it.
+    """
+    from ctcasr.pipeline.emissions import EmissionStore
+    from ctcasr.pipeline.tune import find_settings, hear, require_new, save_tuned
+    from ctcasr.recognizer import load
+
+    require_new(output)
+    recognizer = load(model, device=device)
+    base = search.config(recognizer.config.decode)
+    recognizer.sources(base)  # whether all of it is there, before anything is computed
+    with EmissionStore() as emissions:
+        with counting("hearing") as advance:
+            heard = hear(
+                recognizer,
+                manifest,
+                emissions,
+                batch_size=batch_size,
+                workers=workers,
+                progress=advance,
+            )
+        _tell_left_out(heard)
+        with counting("searching") as advance:
+            tuned = find_settings(
+                recognizer,
+                heard,
+                base,
+                fixed=search.fixed(),
+                workers=max(1, workers),
+                progress=advance,
+            )
+    click.echo(_render(tuned), nl=False)
+    save_tuned(recognizer, tuned.best.decode, output, name_only=name_only)
+    best, plain = tuned.best, tuned.best_path
+    if best is not plain and best.word.errors >= plain.word.errors:
+        announce("note: no setting has fewer word errors than the best path without any search")
+    announce(f"model: {output}")
+    return ITEMS_FAILED if heard.failed else 0
+
+
+def _tell_left_out(heard: "Heard") -> None:
+    for _, message in heard.failed:
+        announce(f"failed: {message}")
+    if heard.unlabelled:
+        announce(
+            f"{count_of(len(heard.unlabelled), 'item')} left out, without a text: "
+            f"{', '.join(heard.unlabelled)}"
+        )
+
+
+def _render(tuned: "Tuned") -> str:
+    """Return a table of all that was tried, the best one marked, and a line about that one."""
+    from ctcasr.reporting.tables import render_table
+
+    header = ["", "beam", "threshold", "alpha", "beta", "WER %", "CER %", "seconds"]
+    rows = [_row(trial, is_best=trial is tuned.best) for trial in (tuned.best_path, *tuned.trials)]
+    table = render_table(header, rows, numeric=[False, *[True] * 7])
+    names = ["search", *header[1:-1]]
+    shown = zip(names, _row(tuned.best, is_best=False)[:-1], strict=True)
+    return f"{table}\nbest: {', '.join(f'{name} {cell}' for name, cell in shown if cell)}\n"
+
+
+def _row(trial: "Trial", *, is_best: bool) -> list[str]:
+    decode = trial.decode
+    weights = [f"{decode.alpha:g}" if decode.lm else "", f"{decode.beta:g}"]
+    settings = [str(decode.beam), f"{decode.threshold:g}"]
+    if not (decode.lm or decode.lexicon):
+        weights = ["", ""]
+    if decode.beam == 0:
+        settings = ["", ""]
+    mark = "best" if is_best else "best path" if decode.beam == 0 else ""
+    rates = (trial.word.rate, trial.char.rate)
+    errors = ["n/a" if rate is None else f"{100 * rate:.2f}" for rate in rates]
+    return [mark, *settings, *weights, *errors, f"{trial.seconds:.2f}"]

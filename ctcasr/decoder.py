@@ -1,0 +1,282 @@
+"""TextDecoder: the search that decode settings ask for, built once and used for every batch.
+
+Settings name files, a search holds what is in them. This is where a language model or lexicon is
+found, in a file or inside the model file, held against the SHA-256 that is asked for, and described
+for transcripts and results. What is needed and not there is refused: text decoded without it would
+look the same and be worse.
+"""
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctcasr.alphabet import Alphabet, Unit
+from ctcasr.config import EMBEDDED, DecodeConfig
+from ctcasr.decoding import Hypothesis, NgramModel, PrefixBeamDecoder, best_path
+from ctcasr.decoding.arpa import parse_arpa
+from ctcasr.decoding.context import LmUnit
+from ctcasr.decoding.lexicon import spell
+from ctcasr.decoding.ngram import SPACE
+from ctcasr.errors import ConfigError, CtcasrError, LanguageModelError, LexiconError
+from ctcasr.files import open_bytes
+
+KINDS: Mapping[str, tuple[str, type[CtcasrError]]] = {
+    "lm": ("language model", LanguageModelError),
+    "lexicon": ("lexicon", LexiconError),
+}
+"""The settings that name a file: what it is, and the error of one that cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPart:
+    """A language model or lexicon that belongs to a model.
+
+    Attributes:
+        name: of the file it came from, without folder.
+        sha256: of that file's bytes.
+        content: the bytes; None where the model only names the file.
+    """
+
+    name: str
+    sha256: str
+    content: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WordSources:
+    """What the search knows beside the network's output.
+
+    Attributes:
+        parts: name, hash and bytes of what there is, by setting; bytes only where they lie in the
+            model file.
+        paths: files, by setting, where they do not.
+        lm: the language model.
+        lexicon: its file, or its lines.
+    """
+
+    parts: Mapping[str, ModelPart]
+    paths: Mapping[str, Path]
+    lm: NgramModel | None = None
+    lexicon: Path | tuple[str, ...] | None = None
+
+    def read_bytes(self, kind: str) -> bytes:
+        """Return the bytes of "lm" or "lexicon".
+
+        Raises:
+            LanguageModelError, LexiconError: the file has changed since it was read.
+        """
+        part = self.parts[kind]
+        if part.content is not None:
+            return part.content
+        again = _read_part(kind, self.paths[kind])
+        if again.sha256 != part.sha256:
+            what, error = KINDS[kind]
+            raise error(f"{self.paths[kind]}: this {what} has changed meanwhile; start again")
+        return again.content or b""
+
+
+class TextDecoder:
+    """Best path, or prefix beam search with all that the settings ask for.
+
+    Args:
+        decode: the settings.
+        alphabet: the model's labels.
+        sources: what `read_sources` found for them.
+        workers: items of a batch searched at a time.
+        with_confidence: whether hypotheses have posteriors.
+
+    Raises:
+        ConfigError: settings that do not go together.
+        LanguageModelError, LexiconError, HotwordError: words that the labels cannot write.
+    """
+
+    def __init__(
+        self,
+        decode: DecodeConfig,
+        alphabet: Alphabet,
+        sources: WordSources,
+        *,
+        workers: int = 1,
+        with_confidence: bool = True,
+    ) -> None:
+        self.description = describe_decoder(decode, sources.parts)
+        """The search and its settings, as transcripts and results name them."""
+        self._alphabet = alphabet
+        self._search: PrefixBeamDecoder | None = None
+        if decode.beam == 0:
+            return
+        if sources.lm is not None:
+            _require_common_words(sources.lm, decode.lm_unit, alphabet, sources.parts["lm"].name)
+        try:
+            self._search = PrefixBeamDecoder(
+                alphabet,
+                beam=decode.beam,
+                threshold=decode.threshold,
+                label_threshold=decode.label_threshold,
+                lm=sources.lm,
+                lm_unit=decode.lm_unit,
+                lexicon=sources.lexicon,
+                open_vocabulary=decode.open_vocabulary,
+                hotwords=decode.hotwords,
+                alpha=decode.alpha,
+                beta=decode.beta,
+                unknown=decode.unknown,
+                nbest=decode.nbest,
+                confidence=with_confidence,
+                workers=workers,
+            )
+        except ValueError as error:
+            raise ConfigError(f"decode: {error}") from error
+
+    def __call__(self, items: Sequence[NDArray[np.float32]]) -> list[list[Hypothesis]]:
+        """Return the hypotheses of each item, best first.
+
+        Args:
+            items: (T', V) natural logs each.
+        """
+        if self._search is None:
+            return [[best_path(item, self._alphabet)] for item in items]
+        lengths = [len(item) for item in items]
+        padded = np.zeros((len(items), max(lengths, default=0), len(self._alphabet)), np.float32)
+        for row, item in zip(padded, items, strict=True):
+            row[: len(item)] = item
+        return self._search(padded, lengths)
+
+
+def read_sources(decode: DecodeConfig, parts: Mapping[str, ModelPart]) -> WordSources:
+    """Find and read the language model and lexicon that decode settings ask for.
+
+    Args:
+        decode: the settings.
+        parts: what belongs to the model.
+
+    Raises:
+        LanguageModelError, LexiconError: one is not there, cannot be read, or is not the one whose
+            SHA-256 is asked for.
+    """
+    found: dict[str, ModelPart] = {}
+    paths: dict[str, Path] = {}
+    for kind in KINDS:
+        path = getattr(decode, kind)
+        if path is None:
+            _require_unneeded(decode, kind, parts.get(kind))
+        elif path == EMBEDDED:
+            found[kind] = _embedded(kind, parts.get(kind))
+        else:
+            paths[kind] = Path(path)
+            found[kind] = _read_part(kind, paths[kind])
+            _require_hash(decode, kind, path, found[kind], parts.get(kind))
+    lm: NgramModel | None = None
+    if "lm" in found:
+        content = io.BufferedReader(io.BytesIO(found["lm"].content or b""))
+        lm = parse_arpa(open_bytes(content), name=str(paths.get("lm", found["lm"].name)))
+    lexicon: Path | tuple[str, ...] | None = paths.get("lexicon")
+    if "lexicon" in found and lexicon is None:
+        lexicon = tuple((found["lexicon"].content or b"").decode("utf-8-sig").splitlines())
+    for kind in paths:  # the file need not stay in memory
+        found[kind] = replace(found[kind], content=None)
+    return WordSources(found, paths, lm, lexicon)
+
+
+def describe_decoder(decode: DecodeConfig, parts: Mapping[str, ModelPart]) -> dict[str, Any]:
+    """Return the search and its settings: all that decides what text comes out.
+
+    Args:
+        decode: the settings.
+        parts: name and hash of language model and lexicon, where they take part.
+    """
+    if decode.beam == 0:
+        return {"search": "best_path"}
+    described: dict[str, Any] = {
+        "search": "prefix_beam",
+        "beam": decode.beam,
+        "threshold": decode.threshold,
+    }
+    if decode.label_threshold:
+        described["label_threshold"] = decode.label_threshold
+    for kind, part in parts.items():
+        described[kind] = {"name": part.name, "sha256": part.sha256}
+    if "lm" in parts:
+        described |= {"lm_unit": decode.lm_unit.value, "alpha": decode.alpha}
+    if parts:
+        is_open = decode.open_vocabulary
+        described |= {
+            "open_vocabulary": "lexicon" not in parts if is_open is None else is_open,
+            "beta": decode.beta,
+            "unknown": decode.unknown,
+        }
+    if decode.hotwords:
+        described["hotwords"] = dict(decode.hotwords)
+    return described
+
+
+def _embedded(kind: str, part: ModelPart | None) -> ModelPart:
+    what, error = KINDS[kind]
+    if part is None or part.content is None:
+        raise error(f"decode.{kind}: the model file holds no {what}; name a file: --{kind} FILE")
+    return part
+
+
+def _require_unneeded(decode: DecodeConfig, kind: str, part: ModelPart | None) -> None:
+    """Refuse to search without a file whose hash is asked for."""
+    needed = getattr(decode, f"{kind}_sha256")
+    if needed is None:
+        return
+    what, error = KINDS[kind]
+    named = f" {part.name}" if part and part.sha256 == needed else ""
+    raise error(
+        f"decoding needs the {what}{named} (SHA-256 {needed}), which is not in the model file; "
+        f"give it: --{kind} FILE, or do without: --set decode.{kind}_sha256=null"
+    )
+
+
+def _require_hash(
+    decode: DecodeConfig, kind: str, path: str, given: ModelPart, part: ModelPart | None
+) -> None:
+    needed = getattr(decode, f"{kind}_sha256")
+    if needed in (None, given.sha256):
+        return
+    what, error = KINDS[kind]
+    named = f"{part.name}, " if part and part.sha256 == needed else ""
+    raise error(
+        f"{path}: another {what} than decoding needs: its SHA-256 is {given.sha256}, needed is "
+        f"{named}{needed}; give that one, or allow any: --set decode.{kind}_sha256=null"
+    )
+
+
+def _read_part(kind: str, path: Path) -> ModelPart:
+    what, error = KINDS[kind]
+    try:
+        content = path.read_bytes()
+    except OSError as cause:
+        raise error(
+            f"{path}: no {what} that can be read ({cause.strerror or cause}); check the path"
+        ) from cause
+    return ModelPart(path.name, hashlib.sha256(content).hexdigest(), content)
+
+
+def _require_common_words(lm: NgramModel, unit: LmUnit, alphabet: Alphabet, name: str) -> None:
+    """Refuse a model that knows nothing of what the recognizer writes, as in another case."""
+    marks = {lm.words[k] for k in (lm.unknown, lm.begin, lm.end) if k >= 0}
+    known = [word for word in lm.words if word not in marks]
+    if unit is LmUnit.WORD and alphabet.unit is not Unit.WORD:
+        if SPACE in known:
+            raise LanguageModelError(
+                f"{name}: counts labels, since {SPACE} is one of its words; say so: "
+                f"--set decode.lm_unit=label"
+            )
+        if any(spell(alphabet, word) is not None for word in known):
+            return
+    elif {SPACE if label == " " else label for label in alphabet.labels} & set(known):
+        return
+    raise LanguageModelError(
+        f"{name}: the recognizer's labels can write none of its {len(known):,} words, such as "
+        f"{known[0] if known else '<unk>'!r}; make a model of text in the recognizer's spelling "
+        f"and case"
+    )

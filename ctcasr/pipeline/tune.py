@@ -1,0 +1,287 @@
+"""Tune: the network computes once, the search runs with many settings, the best go into a model.
+
+Weights first, at a beam of 64: alpha and beta on a coarse grid, then twice at half the step around
+the best. Then, at the best weights, beam and threshold. Best is the fewest word errors; among
+equals the fewest character errors, then the narrower beam, the higher threshold and the smaller
+weights. Some sixty searches in all; what is fixed is not searched.
+"""
+
+import copy
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ctcasr.config import DEFAULT_BEAM, DecodeConfig
+from ctcasr.decoder import TextDecoder
+from ctcasr.errors import ManifestError, OutputError
+from ctcasr.manifest import read_manifest
+from ctcasr.pipeline.emissions import EmissionStore
+from ctcasr.pipeline.inputs import Input, output_stem
+from ctcasr.pipeline.provenance import ctcasr_version
+from ctcasr.pipeline.transcribe import run_inputs
+from ctcasr.recognizer import Recognizer, Recording, save_recognizer
+from ctcasr.scoring import ErrorCounts, count_errors
+from ctcasr.text_rules import DEFAULT_RULES, apply_rules
+from ctcasr.transcript import Transcript
+
+ALPHAS, BETAS = (0.0, 0.5, 1.0, 1.5, 2.0), (0.0, 2.0, 4.0, 6.0, 8.0)
+STEPS = ((0.25, 1.0), (0.125, 0.5))
+"""Of alpha and beta, in the rounds of refinement."""
+BEAMS, THRESHOLDS = (8, 16, 32, 64, 128, 256), (1e-3, 1e-4, 1e-6)
+_SEARCHES = len(ALPHAS) * len(BETAS) + 8 * len(STEPS) + len(BEAMS) * len(THRESHOLDS) - 1
+
+Progress = Callable[[int, int], None]
+
+
+def _silent(done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Recordings as the network heard them, and what was said.
+
+    Attributes:
+        emissions: of every recording that could be read; references: their texts.
+        failed: id and reason of the others.
+        unlabelled: ids of items without a text.
+    """
+
+    emissions: EmissionStore
+    references: tuple[str, ...]
+    failed: tuple[tuple[str, str], ...]
+    unlabelled: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One setting of the search: its errors, and the seconds it took."""
+
+    decode: DecodeConfig
+    word: ErrorCounts
+    char: ErrorCounts
+    seconds: float
+
+    def rank(self) -> tuple[float, ...]:
+        """Return what the least of is best."""
+        decode = self.decode
+        weights = (decode.alpha, abs(decode.beta))
+        errors = (self.word.errors, self.char.errors)
+        return (*errors, decode.beam, -decode.threshold, *weights)
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """All settings that were tried, in order.
+
+    Attributes:
+        best_path: the errors without any search, to compare with.
+        trials: with the search; best: one of them.
+    """
+
+    best_path: Trial
+    trials: tuple[Trial, ...]
+    best: Trial
+
+
+def hear(
+    recognizer: Recognizer,
+    manifest: Path,
+    emissions: EmissionStore,
+    *,
+    batch_size: int | None = None,
+    workers: int = 2,
+    progress: Progress = _silent,
+) -> Heard:
+    """Compute the log-probabilities of a manifest's recordings.
+
+    Args:
+        recognizer: the model.
+        manifest: recordings with texts; items without one are left out.
+        emissions: where to keep them; empty.
+        batch_size: most recordings computed together.
+        workers: threads that read recordings ahead.
+        progress: told how many of how many recordings are done.
+
+    Raises:
+        ManifestError: it cannot be read, or no item has a text or can be heard.
+    """
+    utterances = read_manifest(manifest)
+    inputs = [Input(u, output_stem(u.id)) for u in utterances if u.text is not None]
+    if not inputs:
+        raise ManifestError(
+            f"{manifest}: none of {len(utterances)} items has a text to tune on; give recordings "
+            f"whose words are known"
+        )
+
+    def keep(recordings: Sequence[Recording], most: int | None) -> list[Transcript]:
+        for matrix in recognizer.emissions(recordings, batch_size=most):
+            emissions.append(matrix)
+        model = recognizer.describe_model()
+        return [Transcript(id=r.id, source=r.source, model=model, decoder={}) for r in recordings]
+
+    references, failed = [], []
+    for done, (item, transcript) in enumerate(
+        run_inputs(
+            recognizer,
+            inputs,
+            keep,
+            decoder={},
+            batch_size=batch_size,
+            workers=workers,
+            split_channels=False,
+            tally=None,
+        ),
+        start=1,
+    ):
+        if transcript.error:
+            failed.append((transcript.id, transcript.error.message))
+        else:
+            references.append(apply_rules(item.utterance.text or "", DEFAULT_RULES))
+        progress(done, len(inputs))
+    if not references:
+        raise ManifestError(
+            f"{manifest}: none of {len(inputs)} recordings can be used; the first: {failed[0][1]}"
+        )
+    unlabelled = tuple(u.id for u in utterances if u.text is None)
+    return Heard(emissions, tuple(references), tuple(failed), unlabelled)
+
+
+def find_settings(
+    recognizer: Recognizer,
+    heard: Heard,
+    base: DecodeConfig,
+    *,
+    fixed: Iterable[str] = (),
+    workers: int = 1,
+    progress: Progress = _silent,
+) -> Tuned:
+    """Try settings of the search; see the header.
+
+    Args:
+        recognizer: the model.
+        heard: what to try them on.
+        base: language model, lexicon, hotwords and all that is not searched.
+        fixed: which of beam, threshold, alpha and beta stay as they are in `base`.
+        workers: recordings searched at a time.
+        progress: told how many of about how many settings are done.
+
+    Raises:
+        CtcasrError: see `Recognizer.decoder`.
+    """
+    free = _searched(base) - set(fixed)
+    tried: dict[tuple[float, ...], Trial] = {}
+
+    def best_of(settings: Iterable[DecodeConfig]) -> Trial:
+        for decode in settings:
+            point = (decode.beam, decode.threshold, decode.alpha, decode.beta)
+            if point not in tried:
+                tried[point] = _try(recognizer, heard, decode, workers)
+                progress(len(tried), max(len(tried), _SEARCHES))
+        return min(tried.values(), key=Trial.rank)
+
+    best_path = _try(recognizer, heard, DecodeConfig(), workers)
+    beam = max(DEFAULT_BEAM, base.nbest) if "beam" in free else base.beam
+    best = best_of(_weight_grid(_change(base, beam=beam), free))
+    for steps in STEPS:
+        best = best_of(_weights_around(best.decode, steps, free))
+    best = best_of(_effort_grid(best.decode, free))
+    trials = tuple(tried.values())
+    needs_search = base.weighs_words or base.nbest > 1 or "beam" not in free
+    if not needs_search and best_path.rank() <= best.rank():
+        best = best_path
+    return Tuned(best_path, trials, best)
+
+
+def require_new(output: Path) -> None:
+    """Refuse to replace anything.
+
+    Raises:
+        OutputError: something stands at `output`.
+    """
+    if output.exists():
+        raise OutputError(f"{output}: exists already; name another file for the tuned model")
+
+
+def save_tuned(
+    recognizer: Recognizer, decode: DecodeConfig, output: Path, *, name_only: bool = False
+) -> None:
+    """Write a model that decodes in this way unless told otherwise.
+
+    Args:
+        recognizer: the model as it was; everything else stays.
+        decode: the new defaults.
+        output: the new model file.
+        name_only: language model and lexicon are named by hash instead of embedded.
+
+    Raises:
+        OutputError: something stands there, or it cannot be written.
+    """
+    require_new(output)
+    tuned = copy.copy(recognizer)
+    tuned.config = recognizer.config.model_copy(update={"decode": decode})
+    save_recognizer(
+        output,
+        tuned,
+        training=recognizer.header["training"],
+        created_with=ctcasr_version(),
+        name_only=name_only,
+    )
+
+
+def _searched(base: DecodeConfig) -> set[str]:
+    """Return the settings that matter to what takes part."""
+    keys = {"beam", "threshold"}
+    if base.lm is not None:
+        keys |= {"alpha", "beta"}
+    elif base.lexicon is not None:
+        keys |= {"beta"}
+    return keys
+
+
+def _weight_grid(base: DecodeConfig, free: set[str]) -> Iterator[DecodeConfig]:
+    alphas = ALPHAS if "alpha" in free else (base.alpha,)
+    betas = BETAS if "beta" in free else (base.beta,)
+    for alpha, beta in itertools.product(alphas, betas):
+        yield _change(base, alpha=alpha, beta=beta)
+
+
+def _weights_around(
+    best: DecodeConfig, steps: tuple[float, float], free: set[str]
+) -> Iterator[DecodeConfig]:
+    by_alpha, by_beta = (
+        (-step, 0.0, step) if key in free else (0.0,)
+        for key, step in zip(("alpha", "beta"), steps, strict=True)
+    )
+    for more_alpha, more_beta in itertools.product(by_alpha, by_beta):
+        if best.alpha + more_alpha >= 0:
+            yield _change(best, alpha=best.alpha + more_alpha, beta=best.beta + more_beta)
+
+
+def _effort_grid(best: DecodeConfig, free: set[str]) -> Iterator[DecodeConfig]:
+    beams = [b for b in BEAMS if b >= best.nbest] if "beam" in free else [best.beam]
+    thresholds = THRESHOLDS if "threshold" in free else (best.threshold,)
+    for beam, threshold in itertools.product(beams, thresholds):
+        yield _change(best, beam=beam, threshold=threshold)
+
+
+def _change(decode: DecodeConfig, **values: float) -> DecodeConfig:
+    return DecodeConfig.model_validate(decode.model_dump() | values)
+
+
+def _try(recognizer: Recognizer, heard: Heard, decode: DecodeConfig, workers: int) -> Trial:
+    sources = recognizer.sources(decode)
+    decoder = TextDecoder(
+        decode, recognizer.alphabet, sources, workers=workers, with_confidence=False
+    )
+    started = time.perf_counter()
+    texts = [found[0].text for batch in heard.emissions.batches() for found in decoder(batch)]
+    seconds = time.perf_counter() - started
+    words = chars = ErrorCounts()
+    for said, text in zip(heard.references, texts, strict=True):
+        text = apply_rules(text, DEFAULT_RULES)
+        words += count_errors(said.split(), text.split())
+        chars += count_errors(list(said), list(text))
+    return Trial(decode, words, chars, seconds)
