@@ -214,13 +214,12 @@ void check_found(const std::vector<Found>& found, const Pruning& pruning) {
 template <typename Float>
 void check_certificate(const Pruning& pruning, const std::vector<Float>& frames,
                        int32_t num_frames) {
-  auto losses = std::make_unique<Losses>(frames.data(), num_frames, pruning.num_symbols,
-                                         pruning.blank);
-  PrefixSearch search(pruning, nullptr, std::move(losses));
+  PrefixSearch search(pruning, nullptr);
   search.advance(frames.data(), num_frames);
-  const double bound = search.certify();
-  const auto best = search.found(1).front();
-  PrefixSearch wide({pruning.num_symbols, pruning.blank, 2000, 0.0, 0.0}, nullptr, nullptr);
+  const auto [certified, bound] = search.certify(frames.data(), num_frames, 1);
+  if (certified.empty()) return;  // nothing in the tree is possible
+  const auto& best = certified.front();
+  PrefixSearch wide({pruning.num_symbols, pruning.blank, 2000, 0.0, 0.0}, nullptr);
   wide.advance(frames.data(), num_frames);
   for (const Found& rival : wide.found(2))
     if (rival.labels != best.labels && rival.log_prob > bound + 1e-6 * (1 - bound))
@@ -240,7 +239,7 @@ bool run_case(Draw& draw) {
   if (draw.chance(0.7)) context = random_context(draw, num_symbols);
   const auto frames = random_frames<Float>(draw, num_frames, num_symbols);
 
-  PrefixSearch whole(pruning, context ? &*context : nullptr, nullptr);
+  PrefixSearch whole(pruning, context ? &*context : nullptr);
   try {
     whole.advance(frames.data(), num_frames);
   } catch (const std::domain_error&) {
@@ -250,7 +249,7 @@ bool run_case(Draw& draw) {
   const auto found = whole.found(pruning.beam);
   check_found(found, pruning);
 
-  PrefixSearch begun(pruning, context ? &*context : nullptr, nullptr);
+  PrefixSearch begun(pruning, context ? &*context : nullptr);
   std::vector<int32_t> stable;
   for (int32_t t = 0; t < num_frames;) {
     const int32_t length = draw.between(0, num_frames - t);
