@@ -154,8 +154,10 @@ Certificate certify(const Float* log_probs, int64_t num_frames, int32_t num_symb
           negligible[node] += mass * most_worth;
         } else {
           double* row = &leaving[static_cast<size_t>(node) * num_symbols];
+          // A repeat needs a blank; adding and subtracting would lose a small mass in blank.
+          const double repeated = last >= 0 ? row[last] + blank_mass * worths[last] : 0.0;
           for (int32_t k = 0; k < num_symbols; ++k) row[k] += mass * worths[k];
-          if (last >= 0) row[last] -= in_label[node] * worths[last];  // a repeat needs a blank
+          if (last >= 0) row[last] = repeated;
         }
       }
       in_blank[node] = mass * probs[blank];
