@@ -26,6 +26,7 @@ COMMANDS = [
     "train",
     "transcribe",
     "evaluate",
+    "tune",
     "score",
     "info",
 ]
@@ -62,7 +63,7 @@ def test_every_command_is_summed_up_in_one_line(ctcasr):
 
     assert ended.status == 0
     listed = ended.out.partition("Commands:\n")[2].splitlines()
-    assert sorted(line.split()[0] for line in listed) == sorted(COMMANDS)
+    assert sorted(line.split()[0] for line in listed) == sorted([*COMMANDS, "lm"])
     assert all(line.endswith(".") and not line.endswith("...") for line in listed)
     assert all(len(line) <= 80 for line in ended.out.splitlines())
 

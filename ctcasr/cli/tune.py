@@ -52,7 +52,7 @@ def tune_command(
     batch_size: int | None,
     workers: int,
 ) -> int:
-    """Find the search settings with the fewest errors; store them in a new model.
+    """Find the best search settings, for a new model.
 
     MANIFEST lists recordings with their texts, none of which may be in the training or the test
     set. The network computes once; then some sixty searches try decode.alpha, decode.beta,
