@@ -92,7 +92,7 @@ def speakers(manifest):
 # --- yesno
 
 
-YESNO_NAMES = sorted({"_".join(f"{number:08b}") for number in range(60)})
+YESNO_NAMES = sorted({"_".join(f"{number:08b}") for number in range(40, 100)})  # from 0_0_1_0_...
 
 
 def write_yesno(root, samples=None):
@@ -109,10 +109,18 @@ def yesno_release(tmp_path):
 def test_yesno_is_split_by_sorted_file_name(yesno_release, tmp_path):
     manifests = prepare_yesno(yesno_release, tmp_path / "out")
 
-    assert ids(manifests.train) == YESNO_NAMES[:25]
-    assert ids(manifests.dev) == YESNO_NAMES[25:30]
+    assert ids(manifests.train_all) == YESNO_NAMES[:30]
     assert ids(manifests.test) == YESNO_NAMES[30:]
-    assert read(manifests.train)[1].text == "no no no no no no no yes"
+    assert read(manifests.train_all)[1].text == "no no yes no yes no no yes"
+
+
+def test_yesno_dev_begins_otherwise_than_what_is_learned_from(yesno_release, tmp_path):
+    manifests = prepare_yesno(yesno_release, tmp_path / "out")
+
+    nodev, dev = ids(manifests.train_nodev), ids(manifests.train_dev)
+    assert {name[:3] for name in nodev} == {"0_0"}
+    assert {name[:3] for name in dev} == {"0_1"}
+    assert sorted(nodev + dev) == ids(manifests.train_all)
 
 
 def test_yesno_pack_and_release_give_the_same(yesno_release, tmp_path):
@@ -122,7 +130,7 @@ def test_yesno_pack_and_release_give_the_same(yesno_release, tmp_path):
     from_pack = prepare_yesno(tmp_path / "pack", tmp_path / "b")
     inside = prepare_yesno(yesno_release / "waves_yesno", tmp_path / "c")
 
-    for split in ("train", "dev", "test"):
+    for split in ("train_all", "train_nodev", "train_dev", "test"):
         assert content(getattr(from_pack, split)) == content(getattr(from_release, split))
         assert content(getattr(inside, split)) == content(getattr(from_release, split))
 
@@ -746,15 +754,17 @@ def pack(name):
 
 
 @pytest.mark.corpus
-def test_yesno_pack_has_25_5_and_30(tmp_path):
+def test_yesno_pack_has_30_and_30_that_begin_otherwise(tmp_path):
     manifests = prepare_yesno(pack("yesno"), tmp_path)
 
-    assert [len(ids(m)) for m in (manifests.train, manifests.dev, manifests.test)] == [25, 5, 30]
+    sets = (manifests.train_all, manifests.train_nodev, manifests.train_dev, manifests.test)
+    assert [len(ids(m)) for m in sets] == [30, 17, 13, 30]
+    assert all(u.text.startswith("no") for u in read(manifests.train_all))
+    assert sum(u.text.startswith("yes") for u in read(manifests.test)) == 29
     packed = {u.audio.stem: u for u in read(pack("yesno") / "manifest.jsonl")}
-    for split in ("train", "dev", "test"):
-        for utterance in read(getattr(manifests, split)):
+    for path in (manifests.train_all, manifests.test):
+        for utterance in read(path):
             assert packed[utterance.id].text == utterance.text
-            assert packed[utterance.id].split == utterance.split
 
 
 @pytest.mark.corpus
