@@ -31,6 +31,7 @@ from recipes.en_alnum.conditions import (
     send_through,
     write_conditions,
 )
+from recipes.en_alnum.noise import write_noise
 from recipes.en_alnum.prepare import NUM_FOLDS, Corpora, assign_folds
 from recipes.en_alnum.prepare import prepare as prepare_en_alnum
 from recipes.en_alnum.speech_commands import read_speech_commands
@@ -469,7 +470,7 @@ def test_what_a_corpus_reserves_for_its_test_is_never_learned_from(en_alnum):
     listed = en_alnum.training_ids.read_text(encoding="utf-8").splitlines()
     assert listed == ids(en_alnum.train)
     assert {u.extra["corpus"] for u in read(en_alnum.train)} == {
-        "an4", "fsdd", "speech_commands", "speechocean"
+        "an4", "fsdd", "speech_commands", "speechocean", "noise"
     }  # fmt: skip
 
 
@@ -479,10 +480,21 @@ def test_a_corpus_that_is_not_named_is_left_out(four_corpora, tmp_path):
     manifests = prepare_en_alnum(only, tmp_path / "out")
 
     assert {name.split("/")[0] for name in ids(manifests.train)} == {
-        "speech_commands", "speechocean"
+        "speech_commands", "speechocean", "noise"
     }  # fmt: skip
     with pytest.raises(ConfigError, match="no corpus to learn from; name at least one: --an4 DIR"):
         prepare_en_alnum(Corpora(), tmp_path / "none")
+
+
+def test_noise_says_nothing_and_is_the_same_when_made_again(tmp_path):
+    first, again = (list(write_noise(tmp_path / name)) for name in "ab")
+
+    assert {utterance.text for utterance in first} == {""}
+    assert len({utterance.speaker for utterance in first}) == len(first)
+    assert [u.audio.read_bytes() for u in first] == [u.audio.read_bytes() for u in again]
+    levels = [20 * np.log10(np.std(soundfile.read(u.audio)[0])) for u in first]
+    assert -65 < min(levels) < -50
+    assert -30 < max(levels) < -15
 
 
 def test_conditions_change_the_channel_and_nothing_else(en_alnum, tmp_path):
@@ -810,10 +822,12 @@ def test_en_alnum_learns_from_all_that_no_pack_reserves(tmp_path):
     manifests = prepare_en_alnum(corpora, tmp_path)
 
     utterances = read(manifests.train)
-    by_corpus = dict.fromkeys(("an4", "fsdd", "speech_commands", "speechocean"), 0)
+    by_corpus = dict.fromkeys(("an4", "fsdd", "speech_commands", "speechocean", "noise"), 0)
     for utterance in utterances:
         by_corpus[utterance.extra["corpus"]] += 1
-    assert by_corpus == {"an4": 948, "fsdd": 3000, "speech_commands": 1035, "speechocean": 417}
+    assert by_corpus == {
+        "an4": 948, "fsdd": 3000, "speech_commands": 1035, "speechocean": 417, "noise": 80
+    }  # fmt: skip
     assert len(ids(manifests.test)) == 130
     packed = read(pack("speechocean762_small") / "manifest.jsonl")
     assert {u.audio.stem for u in packed if u.extra["digits"]} == {

@@ -48,6 +48,7 @@ SUBSETS: Mapping[str, Callable[[Utterance], bool]] = {
     "single commands": lambda u: u.extra["corpus"] == "speech_commands",
     "FSDD digits": lambda u: u.extra["corpus"] == "fsdd",
     "AN4": lambda u: u.extra["corpus"] == "an4",
+    "noise alone": lambda u: u.extra["corpus"] == "noise",
 }
 
 

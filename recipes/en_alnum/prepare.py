@@ -5,6 +5,8 @@ itself reserves for its test is never learned from: of AN4, Speech Commands and 
 keeps whole speakers apart. FSDD's own test shares its six speakers with its training set, so it
 keeps nothing apart, and all of FSDD is learned from.
 
+Noise in which nothing is said, made here, joins them; each recording of it is a speaker of its own.
+
 In a fold every speaker is on one side with all they said; each is on the test side once.
 """
 
@@ -18,6 +20,7 @@ from ctcasr.files import write_text
 from ctcasr.manifest import Utterance
 from recipes.an4.prepare import read_an4
 from recipes.corpus import write_sets
+from recipes.en_alnum.noise import write_noise
 from recipes.en_alnum.speech_commands import NINE_WORDS, read_speech_commands
 from recipes.en_alnum.speechocean import read_speechocean
 from recipes.fsdd.prepare import read_fsdd
@@ -74,7 +77,7 @@ def prepare(corpora: Corpora, out: Path, *, words: Sequence[str] = NINE_WORDS) -
         ManifestError: a folder is not the corpus it should be.
         AudioError: a recording is damaged.
     """
-    utterances = read_corpora(corpora, converted=out / "wav", words=words)
+    utterances = read_corpora(corpora, made=out / "wav", words=words)
     train = [utterance for utterance in utterances if utterance.split != "test"]
     test = [utterance for utterance in utterances if utterance.split == "test"]
     paths = write_sets(out, {"train": train, "test": test} if test else {"train": train})
@@ -85,15 +88,20 @@ def prepare(corpora: Corpora, out: Path, *, words: Sequence[str] = NINE_WORDS) -
     )
 
 
-def read_corpora(corpora: Corpora, *, converted: Path, words: Sequence[str]) -> list[Utterance]:
-    """Return the utterances of all corpora, ids and speakers prefixed by the corpus's name.
+def read_corpora(corpora: Corpora, *, made: Path, words: Sequence[str]) -> list[Utterance]:
+    """Return the utterances of all corpora and noise, ids and speakers prefixed by where from.
+
+    Args:
+        corpora: at least one.
+        made: folder for recordings that are converted or made.
+        words: of Speech Commands.
 
     Raises:
         ConfigError, ManifestError, AudioError: see `prepare`.
     """
     by_corpus: dict[str, list[Utterance]] = {}
     if corpora.an4 is not None:
-        by_corpus["an4"] = read_an4(corpora.an4, converted=converted)
+        by_corpus["an4"] = read_an4(corpora.an4, converted=made)
     if corpora.fsdd is not None:
         by_corpus["fsdd"] = [replace(u, split="train") for u in read_fsdd(corpora.fsdd)]
     if corpora.speech_commands is not None:
@@ -105,6 +113,7 @@ def read_corpora(corpora: Corpora, *, converted: Path, words: Sequence[str]) -> 
             "no corpus to learn from; name at least one: --an4 DIR, --fsdd DIR, "
             "--speech-commands DIR, --speechocean DIR"
         )
+    by_corpus["noise"] = list(write_noise(made / "noise"))
     return [
         replace(
             utterance,

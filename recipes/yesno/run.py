@@ -1,7 +1,7 @@
 """yesno: from sixty recordings to a scored model, in seconds.
 
-    python -m recipes.yesno.run --corpus DIR -o exp/yesno                learn from 30, judge on test
-    python -m recipes.yesno.run --corpus DIR -o exp/yesno-dev --on dev   learn and judge inside the 30
+    python -m recipes.yesno.run --corpus DIR -o exp/yesno                learn from 30, judge on 30
+    python -m recipes.yesno.run --corpus DIR -o exp/yesno-dev --on dev   inside the first 30
 
 All choices are made on dev; the test set is for a model that is final.
 Measured error rates, run times and the commit that made them: RESULTS.md, beside this file.
