@@ -27,10 +27,11 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.setting import machine
+from ctcasr.bundle import load
 from ctcasr.cli.options import SearchOptions
 from ctcasr.decoding import Word
 from ctcasr.manifest import Utterance, read_manifest
-from ctcasr.recognizer import Recognizer, load
+from ctcasr.recognizer import Recognizer
 from ctcasr.scoring import align_tokens
 from ctcasr.text_rules import apply_rules
 

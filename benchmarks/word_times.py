@@ -26,10 +26,11 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.setting import machine
+from ctcasr.bundle import load
 from ctcasr.decoding import forced_align
 from ctcasr.frontends.level import frame_levels
 from ctcasr.manifest import Utterance
-from ctcasr.recognizer import Recognizer, Recording, load
+from ctcasr.recognizer import Recognizer, Recording
 from ctcasr.transcript import TimedLabel, TimedWord
 from recipes.fsdd.prepare import join_digits, read_fsdd
 

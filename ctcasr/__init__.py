@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ctcasr.alphabet import Alphabet as Alphabet
+    from ctcasr.bundle import load as load
     from ctcasr.config import RunConfig as RunConfig
     from ctcasr.config import load_config as load_config
     from ctcasr.errors import CtcasrError as CtcasrError
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from ctcasr.pipeline.evaluate import evaluate as evaluate
     from ctcasr.pipeline.train import train as train
     from ctcasr.recognizer import Recognizer as Recognizer
-    from ctcasr.recognizer import load as load
     from ctcasr.scoring import ErrorCounts as ErrorCounts
     from ctcasr.transcript import Transcript as Transcript
 
@@ -36,7 +36,7 @@ _HOMES = {
     "Transcript": "ctcasr.transcript",
     "Utterance": "ctcasr.manifest",
     "evaluate": "ctcasr.pipeline.evaluate",
-    "load": "ctcasr.recognizer",
+    "load": "ctcasr.bundle",
     "load_config": "ctcasr.config",
     "read_manifest": "ctcasr.manifest",
     "train": "ctcasr.pipeline.train",

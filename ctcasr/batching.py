@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
 from ctcasr.frontends.augmentation import FeatureDistortion
@@ -75,17 +75,20 @@ def padding_share(lengths: Sequence[int], batches: Sequence[Sequence[int]]) -> f
 
 def pad_waveforms(waveforms: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
     """Return (B, N) right-padded samples and (B,) lengths."""
-    lengths = torch.tensor([len(samples) for samples in waveforms], dtype=torch.int64)
-    padded = torch.zeros(len(waveforms), int(lengths.max()) if len(waveforms) else 0)
-    for row, samples in zip(padded, waveforms, strict=True):
-        row[: len(samples)] = torch.from_numpy(samples)
-    return padded, lengths
+    return _pad(waveforms, dtype=np.float32)
 
 
 def pad_labels(labels: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     """Return (B, U) right-padded label ids and (B,) lengths."""
-    lengths = torch.tensor([len(ids) for ids in labels], dtype=torch.int64)
-    padded = torch.zeros(len(labels), int(lengths.max()) if len(labels) else 0, dtype=torch.int64)
-    for row, ids in zip(padded, labels, strict=True):
-        row[: len(ids)] = torch.tensor(ids, dtype=torch.int64)
-    return padded, lengths
+    return _pad(labels, dtype=np.int64)
+
+
+def _pad(
+    rows: Sequence[NDArray[np.float32] | Sequence[int]], *, dtype: DTypeLike
+) -> tuple[Tensor, Tensor]:
+    # By NumPy: a small copy costs torch several times as much, and it may start threads for it.
+    lengths = np.array([len(row) for row in rows], dtype=np.int64)
+    padded = np.zeros((len(rows), lengths.max(initial=0)), dtype=dtype)
+    for into, row in zip(padded, rows, strict=True):
+        into[: len(row)] = row
+    return torch.from_numpy(padded), torch.from_numpy(lengths)

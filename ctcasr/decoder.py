@@ -16,13 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ctcasr.alphabet import Alphabet, Unit
+from ctcasr.alphabet import Alphabet
 from ctcasr.config import EMBEDDED, DecodeConfig
 from ctcasr.decoding import Hypothesis, NgramModel, PrefixBeamDecoder, best_path
 from ctcasr.decoding.arpa import parse_arpa
-from ctcasr.decoding.context import LmUnit
-from ctcasr.decoding.lexicon import spell
-from ctcasr.decoding.ngram import SPACE
 from ctcasr.errors import ConfigError, CtcasrError, LanguageModelError, LexiconError
 from ctcasr.files import open_bytes
 
@@ -31,6 +28,9 @@ KINDS: Mapping[str, tuple[str, type[CtcasrError]]] = {
     "lexicon": ("lexicon", LexiconError),
 }
 """The settings that name a file: what it is, and the error of one that cannot be used."""
+
+
+_WORDS_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class TextDecoder:
         decode: the settings.
         alphabet: the model's labels.
         sources: what `read_sources` found for them.
-        workers: items of a batch searched at a time.
+        workers: items of a batch searched at a time; 0 counts as 1.
         with_confidence: whether hypotheses have posteriors.
 
     Raises:
@@ -107,12 +107,12 @@ class TextDecoder:
     ) -> None:
         self.description = describe_decoder(decode, sources.parts)
         """The search and its settings, as transcripts and results name them."""
+        self.notes: tuple[str, ...] = ()
+        """What a user should know of it, a line each."""
         self._alphabet = alphabet
         self._search: PrefixBeamDecoder | None = None
         if decode.beam == 0:
             return
-        if sources.lm is not None:
-            _require_common_words(sources.lm, decode.lm_unit, alphabet, sources.parts["lm"].name)
         try:
             self._search = PrefixBeamDecoder(
                 alphabet,
@@ -129,10 +129,12 @@ class TextDecoder:
                 unknown=decode.unknown,
                 nbest=decode.nbest,
                 confidence=with_confidence,
-                workers=workers,
+                workers=max(1, workers),
             )
         except ValueError as error:
             raise ConfigError(f"decode: {error}") from error
+        if sources.lm is not None and self._search.unwritten_words:
+            self.notes = (_describe_unwritten(sources.lm, self._search.unwritten_words),)
 
     def __call__(self, items: Sequence[NDArray[np.float32]]) -> list[list[Hypothesis]]:
         """Return the hypotheses of each item, best first.
@@ -216,6 +218,14 @@ def describe_decoder(decode: DecodeConfig, parts: Mapping[str, ModelPart]) -> di
     return described
 
 
+def _describe_unwritten(lm: NgramModel, unwritten: Sequence[str]) -> str:
+    shown = ", ".join(map(repr, unwritten[:_WORDS_SHOWN]))
+    return (
+        f"{lm.name}: {len(unwritten):,} of {len(lm.known_words()):,} words cannot be written with "
+        f"the recognizer's labels, such as {shown}; they are never recognized"
+    )
+
+
 def _embedded(kind: str, part: ModelPart | None) -> ModelPart:
     what, error = KINDS[kind]
     if part is None or part.content is None:
@@ -259,24 +269,3 @@ def _read_part(kind: str, path: Path) -> ModelPart:
             f"{path}: no {what} that can be read ({cause.strerror or cause}); check the path"
         ) from cause
     return ModelPart(path.name, hashlib.sha256(content).hexdigest(), content)
-
-
-def _require_common_words(lm: NgramModel, unit: LmUnit, alphabet: Alphabet, name: str) -> None:
-    """Refuse a model that knows nothing of what the recognizer writes, as in another case."""
-    marks = {lm.words[k] for k in (lm.unknown, lm.begin, lm.end) if k >= 0}
-    known = [word for word in lm.words if word not in marks]
-    if unit is LmUnit.WORD and alphabet.unit is not Unit.WORD:
-        if SPACE in known:
-            raise LanguageModelError(
-                f"{name}: counts labels, since {SPACE} is one of its words; say so: "
-                f"--set decode.lm_unit=label"
-            )
-        if any(spell(alphabet, word) is not None for word in known):
-            return
-    elif {SPACE if label == " " else label for label in alphabet.labels} & set(known):
-        return
-    raise LanguageModelError(
-        f"{name}: the recognizer's labels can write none of its {len(known):,} words, such as "
-        f"{known[0] if known else '<unk>'!r}; make a model of text in the recognizer's spelling "
-        f"and case"
-    )

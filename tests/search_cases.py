@@ -117,6 +117,8 @@ def random_case(rng: np.random.Generator, *, kind: str | None = None) -> Case:
     if model_of == "nothing" or (model_of == "words" and kind != "words"):
         given = _some(rng, list(spellings)) if rng.random() < 0.6 else None
         if given is not None:
+            if words is not None and set(words).isdisjoint(given):
+                given.append(words[0])  # a model that knows no word of the lexicon is refused
             words = tuple(given)
             settings["lexicon"] = [" ".join((w, *way)) for w in words for way in spellings[w]]
         if words is not None:

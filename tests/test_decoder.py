@@ -190,9 +190,48 @@ def test_a_model_in_another_case_is_refused(tmp_path):
     with pytest.raises(LanguageModelError) as caught:
         make(DecodeConfig(lm=str(path)))
     assert str(caught.value) == (
-        "upper.arpa: the recognizer's labels can write none of its 2 words, such as 'AB'; make a "
-        "model of text in the recognizer's spelling and case"
+        f"{path}: the recognizer's labels can write none of its 2 words, such as 'AB'; make a "
+        f"model of text in the recognizer's spelling and case"
     )
+
+
+def test_words_that_no_label_can_write_are_told_of(tmp_path, arpa, lexicon):
+    mixed = tmp_path / "mixed.arpa"
+    write_arpa(mixed, estimate_ngrams([["ab", "AB", "née", "ba", "x"]], order=1).model)
+
+    assert make(DecodeConfig(lm=str(arpa))).notes == ()
+    assert make(DecodeConfig()).notes == ()
+    (note,) = make(DecodeConfig(lm=str(mixed))).notes
+    assert note == (
+        f"{mixed}: 3 of 5 words cannot be written with the recognizer's labels, such as 'AB', "
+        f"'née', 'x'; they are never recognized"
+    )
+    assert make(DecodeConfig(lm=str(mixed), lexicon=str(lexicon))).notes == ()
+    words = Alphabet(("<blank>", "ab", "ba", "x", "née"), unit=Unit.WORD)
+    (note,) = make(DecodeConfig(lm=str(mixed)), alphabet=words).notes
+    assert note.startswith(f"{mixed}: 1 of 5 words cannot be written")
+
+
+def test_a_lexicon_and_a_model_without_a_common_word_are_refused(arpa, tmp_path):
+    path = tmp_path / "others.txt"
+    path.write_text("aaa\nbbb\n", encoding="utf-8")
+
+    with pytest.raises(LanguageModelError, match="the lexicon has none of its 3 words, such as"):
+        make(DecodeConfig(lm=str(arpa), lexicon=str(path)))
+
+
+def test_words_that_only_the_lexicon_can_spell_are_weighed(tmp_path):
+    """Labels of sounds: the lexicon says how the language model's words sound."""
+    arpa, lexicon = tmp_path / "written.arpa", tmp_path / "sounds.txt"
+    write_arpa(arpa, estimate_ngrams([["bee"], ["bee"], ["tea"]], order=1).model)
+    lexicon.write_text("bee b i\ntea t i\n", encoding="utf-8")
+    sounds = Alphabet(("<blank>", "b", "i", "t"))
+    evenly = np.log(np.full((5, 4), 0.25, np.float32))
+    decode = DecodeConfig(lm=str(arpa), lexicon=str(lexicon), alpha=1)
+
+    ((best,),) = make(decode, alphabet=sounds)([evenly])
+
+    assert best.labels == (1, 2)
 
 
 def test_words_and_labels_are_not_mistaken_for_each_other(tmp_path, arpa):

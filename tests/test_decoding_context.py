@@ -155,6 +155,21 @@ def test_a_model_without_an_end_ends_at_no_charge():
     assert (best.text, best.lm_log_prob) == ("a", -2.0)
 
 
+def test_the_score_of_a_model_of_labels_is_that_of_its_labels():
+    model = NgramModel.from_ngrams(
+        2, {("<space>",): (-1.0, -0.5), ("a",): (-2.0, 0.0), ("<space>", "a"): (-0.25, 0.0)}
+    )
+    log_probs = np.log([[0.01, 0.97, 0.01, 0.01], [0.01, 0.01, 0.01, 0.97]])
+
+    (best, *_) = PrefixBeamDecoder(SPELLER, lm=model, lm_unit="label", alpha=0)(log_probs)
+    (unknown, *_) = PrefixBeamDecoder(SPELLER, lm=model, lm_unit="label", unknown=0)(
+        np.log([[0.01, 0.01, 0.97, 0.01]])
+    )
+
+    assert (best.labels, best.lm_log_prob) == ((1, 3), -3.0)
+    assert (unknown.text, unknown.lm_log_prob) == ("b", 0.0)  # it has no <unk>, so says nothing
+
+
 def test_a_model_without_unknown_words_charges_nothing_more_for_one():
     model = NgramModel.from_ngrams(1, {("a",): (-2.0, 0.0)})
 
@@ -186,8 +201,8 @@ def test_a_model_whose_words_cannot_be_spelt_is_refused():
     with pytest.raises(LanguageModelError) as caught:
         PrefixBeamDecoder(SPELLER, lm=model)
     assert str(caught.value) == (
-        "language model: none of its 2 words can be spelt with the labels, for instance 'A'; "
-        "make it from text that is written as the model writes"
+        "language model: the recognizer's labels can write none of its 2 words, such as 'A'; make "
+        "a model of text in the recognizer's spelling and case"
     )
 
 

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from ctcasr.bundle import find_model, load
 from ctcasr.frontends.waveform import probe_audio
 from ctcasr.pipeline.demo import DEMO_MODEL, example_recordings, run_demo
-from ctcasr.recognizer import find_model, load
 
 CHECKOUT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden" / "demo.tsv"

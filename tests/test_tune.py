@@ -10,13 +10,13 @@ import sys
 import pytest
 
 import ctcasr as package
+from ctcasr.bundle import load
 from ctcasr.config import DecodeConfig
 from ctcasr.decoding import estimate_ngrams, write_arpa
 from ctcasr.manifest import read_manifest, write_manifest
 from ctcasr.pipeline.emissions import EmissionStore
 from ctcasr.pipeline.evaluate import evaluate
 from ctcasr.pipeline.tune import BEAMS, THRESHOLDS, Trial, find_settings, hear
-from ctcasr.recognizer import load
 from ctcasr.scoring import ErrorCounts
 from tests.conftest import TONE_TEXTS
 

@@ -63,9 +63,9 @@ def align_command(
     gives it, inside its sound; a word's times are where it begins and ends. An item whose text
     cannot be aligned is named, and the others are written.
     """
+    from ctcasr.bundle import load
     from ctcasr.pipeline.align import align_inputs, find_texts
     from ctcasr.pipeline.transcribe import Tally
-    from ctcasr.recognizer import load
 
     chosen = parse_formats(formats)
     existing = choose_existing(skip_existing=skip_existing, overwrite=overwrite)

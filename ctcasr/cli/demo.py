@@ -13,8 +13,8 @@ def demo_command(device: str) -> None:
 
     The built-in model has never heard their speakers; its errors are shown as they are.
     """
+    from ctcasr.bundle import load
     from ctcasr.pipeline.demo import DEMO_MODEL, run_demo
-    from ctcasr.recognizer import load
 
     recognizer = load(DEMO_MODEL, device=device)
     announce(f"model {DEMO_MODEL}; speakers it has never heard; errors are shown as they are")

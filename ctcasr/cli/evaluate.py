@@ -46,8 +46,8 @@ def evaluate_command(
     DIR gets results.json, hypotheses.jsonl and report.md. An item that fails counts as one with
     empty output, is named, and marks the result [PARTIAL].
     """
+    from ctcasr.bundle import load
     from ctcasr.pipeline.evaluate import evaluate_with
-    from ctcasr.recognizer import load
     from ctcasr.reporting import render_error_table
 
     recognizer = load(model, device=device)

@@ -12,7 +12,7 @@ from ctcasr.cli.options import command
 @click.option("--json", "as_json", is_flag=True, help="Print the whole header as JSON.")
 def info_command(model: str, as_json: bool) -> int:
     """Say what a model is: what it hears, writes and learned from."""
-    from ctcasr.recognizer import find_model, load
+    from ctcasr.bundle import find_model, load
     from ctcasr.reporting.model_card import render_model_facts
 
     recognizer = load(model, device="cpu")

@@ -170,7 +170,7 @@ def _tokens(unit: str | None, labels_of: str | None, rules: str | None) -> "Toke
     chosen = DEFAULT_RULES if rules is None else tuple(filter(None, rules.split(",")))
     if labels_of is None:
         return Tokens(unit=TokenUnit(unit or "word"), rules=chosen)
-    from ctcasr.recognizer import load
+    from ctcasr.bundle import load
 
     recognizer = load(labels_of, device="cpu")
     if rules is None:

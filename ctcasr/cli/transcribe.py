@@ -75,10 +75,10 @@ def transcribe_command(
     INPUT is an audio file, a folder, a glob, a manifest (.jsonl), or - for the bytes of one
     recording on standard input.
     """
+    from ctcasr.bundle import load
     from ctcasr.pipeline.inputs import find_inputs
     from ctcasr.pipeline.outputs import require_one_recording
     from ctcasr.pipeline.transcribe import Tally, transcribe_inputs
-    from ctcasr.recognizer import load
 
     chosen = parse_formats(formats)
     if output is None and len(chosen) > 1:

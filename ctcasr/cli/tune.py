@@ -59,9 +59,9 @@ def tune_command(
     decode.beam and decode.threshold, but not those that --beam or --set gives. NEW_MODEL is MODEL
     with the best of them as its defaults, and with the language model and lexicon in it.
     """
+    from ctcasr.bundle import load
     from ctcasr.pipeline.emissions import EmissionStore
     from ctcasr.pipeline.tune import find_settings, hear, require_new, save_tuned
-    from ctcasr.recognizer import load
 
     require_new(output)
     recognizer = load(model, device=device)

@@ -140,7 +140,7 @@ class _Reader:
             if self._line.strip():
                 self._refuse("nothing after \\end\\; keep each model in a file of its own")
         try:
-            return NgramModel.from_tables(tuple(self._ids), tables)
+            return NgramModel.from_tables(tuple(self._ids), tables, name=self._name)
         except NgramTableError as error:
             raise self._defect(error) from error
 

@@ -15,7 +15,7 @@ total is always
 This file is the definition; csrc/context.hpp is the same in C++.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -36,11 +36,8 @@ from ctcasr.decoding.lexicon import (
     read_lexicon,
     spell,
 )
-from ctcasr.decoding.ngram import NgramModel
+from ctcasr.decoding.ngram import SPACE, NgramModel, label_token
 from ctcasr.errors import LanguageModelError
-
-SPACE_TOKEN = "<space>"
-"""What a label language model calls the space between words."""
 
 _LARGEST_CHARGE = 100.0
 """Nats of a provisional charge: more would decide nothing, and could not be given back by exp."""
@@ -92,6 +89,8 @@ class Context:
         outside_charge: that of a word outside.
         most_said: the most that a word, or label, is worth to model and beta; at least 0.
         hotwords: the automaton, if any.
+        unwritten: the model's words, or labels, that the alphabet's labels cannot write, so that
+            they are never found; none where a lexicon chooses the words.
     """
 
     kinds: NDArray[np.uint8]
@@ -107,6 +106,7 @@ class Context:
     outside_charge: float = 0.0
     most_said: float = 0.0
     hotwords: HotwordAutomaton | None = None
+    unwritten: tuple[str, ...] = ()
 
     def start(self) -> State:
         """Return the state of the empty prefix."""
@@ -141,28 +141,6 @@ class Context:
             matched, earned = self.hotwords.step(state.matched, BOUNDARY)
             worth += earned - float(self.hotwords.credit[matched])
         return worth
-
-    def lm_log_prob(self, words: Iterable[str], labels: Iterable[int]) -> float:
-        """Return the language model's natural-log probability of a text, without any weight.
-
-        Args:
-            words: of the text.
-            labels: the same text's; counted instead of words where the model counts them.
-        """
-        assert self.lm is not None
-        if self.lexicon is None:
-            tokens = [int(self.lm_words[label]) for label in labels]
-        else:
-            tokens = [_known(self.lm, word) for word in words]
-        history, total = self.lm.start, 0.0
-        for token in tokens:
-            known = self.lm.unknown if token < 0 else token
-            if known < 0:
-                history = 0
-                continue
-            history, log_prob = self.lm.step(history, known)
-            total += log_prob
-        return total + (self.lm.step(history, self.lm.end)[1] if self.lm.end >= 0 else 0.0)
 
     def gain(self, state: State) -> float:
         """Return the most that one more label can be worth; the search need not ask for less."""
@@ -247,7 +225,7 @@ def make_context(
 
     Raises:
         LexiconError, HotwordError: a word cannot be spelt; see there.
-        LanguageModelError: none of the model's words can be spelt.
+        LanguageModelError: none of the model's words can be said, or it counts labels.
         ValueError: a weight is out of range, or the parts do not go together.
     """
     _check_weights(alpha=alpha, beta=beta, unknown=unknown)
@@ -260,8 +238,8 @@ def make_context(
     if lm is not None and (lm_unit is LmUnit.LABEL or alphabet.unit is Unit.WORD):
         if lexicon is not None:
             raise ValueError("a lexicon needs a language model of words and labels that spell them")
-        names = [SPACE_TOKEN if label == " " else label for label in alphabet.labels]
-        ids = [-1 if k == alphabet.blank else _known(lm, name) for k, name in enumerate(names)]
+        tokens = [label_token(label) for label in alphabet.labels]
+        ids = [-1 if k == alphabet.blank else _known(lm, token) for k, token in enumerate(tokens)]
         return Context(
             kinds=kinds,
             lm=lm,
@@ -273,13 +251,13 @@ def make_context(
             charges=np.zeros(0),
             most_said=_most_said(lm, alpha, beta),
             hotwords=automaton,
+            unwritten=_unwritten(lm, {lm.words[known] for known in ids if known >= 0}),
         )
     if lm is None and lexicon is None:
         nothing = np.zeros(0, dtype=np.int32)
         return Context(kinds=kinds, lm_words=nothing, charges=np.zeros(0), hotwords=automaton)
-    trie = build_trie(
-        read_lexicon(lexicon, alphabet) if lexicon is not None else _spellable(lm, alphabet)
-    )
+    spellings, unwritten = _spell_words(lm, lexicon, alphabet)
+    trie = build_trie(spellings)
     lm_words = [-1 if lm is None else _known(lm, word) for word in trie.words]
     worths = np.array([_unigram(lm, word, alpha, unknown) for word in lm_words])
     charges = trie.best_below(worths) if lm is not None else np.zeros(len(trie.word))
@@ -298,6 +276,7 @@ def make_context(
         outside_charge=max(_unigram(lm, -1, alpha, unknown), -_LARGEST_CHARGE),
         most_said=_most_said(lm, alpha, beta),
         hotwords=automaton,
+        unwritten=unwritten,
     )
 
 
@@ -328,18 +307,42 @@ def _known(lm: NgramModel, word: str) -> int:
     return -1 if known in (lm.unknown, lm.begin, lm.end) else known
 
 
-def _spellable(lm: NgramModel | None, alphabet: Alphabet) -> dict[str, list[tuple[int, ...]]]:
-    """Return the spellings of a model's words, without those that the labels cannot spell."""
-    assert lm is not None
-    special = {lm.words[k] for k in (lm.unknown, lm.begin, lm.end) if k >= 0}
-    words = {word: spell(alphabet, word) for word in lm.words if word not in special}
-    spellings = {word: [labels] for word, labels in words.items() if labels is not None}
-    if words and not spellings:
+def _spell_words(
+    lm: NgramModel | None, lexicon: str | Path | Iterable[str] | None, alphabet: Alphabet
+) -> tuple[dict[str, list[tuple[int, ...]]], tuple[str, ...]]:
+    """Return the words that are followed with their spellings, and `Context.unwritten`."""
+    if lm is not None and lm.word_id(SPACE) != lm.unknown:
         raise LanguageModelError(
-            f"language model: none of its {len(words)} words can be spelt with the labels, for "
-            f"instance {next(iter(words))!r}; make it from text that is written as the model writes"
+            f"{lm.name}: counts labels, since {SPACE} is one of its words; say so: "
+            f"--set decode.lm_unit=label"
         )
-    return spellings
+    if lexicon is not None:
+        given = read_lexicon(lexicon, alphabet)
+        if lm is not None:
+            _unwritten(lm, given, who="the lexicon has")
+        return given, ()
+    assert lm is not None
+    own = {word: spell(alphabet, word) for word in lm.known_words()}
+    spellings = {word: [labels] for word, labels in own.items() if labels is not None}
+    return spellings, _unwritten(lm, spellings)
+
+
+def _unwritten(
+    lm: NgramModel, written: Container[str], *, who: str = "the recognizer's labels can write"
+) -> tuple[str, ...]:
+    """Return the words of a model that are not among those that can be written.
+
+    Raises:
+        LanguageModelError: none of them is, as where the model is in another case.
+    """
+    words = lm.known_words()
+    unwritten = tuple(word for word in words if word not in written)
+    if words and len(unwritten) == len(words):
+        raise LanguageModelError(
+            f"{lm.name}: {who} none of its {len(words):,} words, such as {words[0]!r}; make a "
+            f"model of text in the recognizer's spelling and case"
+        )
+    return unwritten
 
 
 def _unigram(lm: NgramModel | None, word: int, alpha: float, unknown: float) -> float:

@@ -35,6 +35,11 @@ SPACE = "<space>"
 _UNKNOWN_NAMES = (UNKNOWN, "<UNK>")
 
 
+def label_token(label: str) -> str:
+    """Return what a label model calls a label."""
+    return SPACE if label == " " else label
+
+
 class NgramTableError(ValueError):
     """An n-gram that no model can hold.
 
@@ -111,6 +116,7 @@ class NgramModel:
         backoff_state: (S,) the longest history that is shorter and a state.
         start: the state after `<s>`; 0 where the model has none.
         begin: id of `<s>`, or -1; end: of `</s>`; unknown: of `<unk>` (or `<UNK>`).
+        name: what messages call it; its file, where it was read from one.
     """
 
     order: int
@@ -125,6 +131,7 @@ class NgramModel:
     begin: int
     end: int
     unknown: int
+    name: str = "language model"
     _ids: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -162,7 +169,9 @@ class NgramModel:
         return cls.from_tables(words, tables)
 
     @classmethod
-    def from_tables(cls, words: Sequence[str], tables: Sequence[NgramTable]) -> "NgramModel":
+    def from_tables(
+        cls, words: Sequence[str], tables: Sequence[NgramTable], *, name: str = "language model"
+    ) -> "NgramModel":
         """Return the model of tables[0] of 1-grams, one for each word, tables[1] of 2-grams, ...
 
         The back-off of the longest n-grams is not looked at: nothing follows them.
@@ -197,7 +206,8 @@ class NgramModel:
             start=int(arc_state[begin]) if begin >= 0 else 0,
             begin=begin,
             end=ids.get(END, -1),
-            unknown=next((ids[name] for name in _UNKNOWN_NAMES if name in ids), -1),
+            unknown=next((ids[mark] for mark in _UNKNOWN_NAMES if mark in ids), -1),
+            name=name,
         )
 
     def tables(self) -> list[NgramTable]:
@@ -224,6 +234,11 @@ class NgramModel:
             stop = self.first_arc[first_state + num_states]
             num_arcs = int(stop) - first_of_length
         return tables
+
+    def known_words(self) -> tuple[str, ...]:
+        """Return the words without `<unk>`, `<s>` and `</s>`."""
+        marks = (self.unknown, self.begin, self.end)
+        return tuple(word for number, word in enumerate(self.words) if number not in marks)
 
     def word_id(self, word: str) -> int:
         """Return the id of a word: `unknown`, which may be -1, where it is not known."""

@@ -31,7 +31,7 @@ from ctcasr.decoding.log_probs import (
     to_alphabet,
     to_array,
 )
-from ctcasr.decoding.ngram import NgramModel
+from ctcasr.decoding.ngram import NgramModel, label_token
 from ctcasr.decoding.search import Found, Pruning
 
 _LARGEST_COUNT = 2**31 - 1  # what the C++ search counts to
@@ -168,6 +168,14 @@ class PrefixBeamDecoder:
                 raise ValueError(f"item {number} of the batch: {error}") from error
         return self._decode(items)
 
+    @property
+    def unwritten_words(self) -> tuple[str, ...]:
+        """Words of the language model that the labels cannot write, so that they are never found.
+
+        Empty where a lexicon chooses the words.
+        """
+        return self._context.unwritten if self._context else ()
+
     def stream(self) -> "StreamingDecoder":
         """Begin a search that is given its frames bit by bit.
 
@@ -219,11 +227,14 @@ class PrefixBeamDecoder:
 
     def _score_text(self, labels: tuple[int, ...]) -> float | None:
         """Return what the language model alone gives a label sequence."""
-        context = self._context
-        if context is None or context.lm is None:
+        if self._context is None or self.lm is None:
             return None
-        words = [word for word, _, _ in self.alphabet.word_spans(labels)]
-        return context.lm_log_prob(words, labels)
+        if self._context.lexicon is None:
+            tokens = [label_token(self.alphabet.labels[label]) for label in labels]
+        else:
+            tokens = [word for word, _, _ in self.alphabet.word_spans(labels)]
+        score = self.lm.log_prob(tokens)
+        return score.log_prob if self.lm.unknown >= 0 else score.known_log_prob
 
 
 class StreamingDecoder:

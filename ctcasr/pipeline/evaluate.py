@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ctcasr.bundle import load
 from ctcasr.config import DecodeConfig
 from ctcasr.errors import ManifestError
 from ctcasr.files import write_text
@@ -12,7 +13,7 @@ from ctcasr.pipeline.inputs import Input
 from ctcasr.pipeline.provenance import command_line, commit, file_sha256, versions
 from ctcasr.pipeline.score import write_results
 from ctcasr.pipeline.transcribe import Tally, transcribe_inputs
-from ctcasr.recognizer import Recognizer, load
+from ctcasr.recognizer import Recognizer
 from ctcasr.scoring import Failed, Provenance, Reference, Results, score_utterances
 from ctcasr.transcript import Transcript
 

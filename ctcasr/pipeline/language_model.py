@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ctcasr.alphabet import Alphabet, Unit, split_units
 from ctcasr.decoding.arpa import read_arpa, write_arpa
-from ctcasr.decoding.ngram import BEGIN, END, SPACE, NgramModel
+from ctcasr.decoding.ngram import BEGIN, END, NgramModel, label_token
 from ctcasr.decoding.ngram_estimation import Estimate, estimate_ngrams
 from ctcasr.errors import LanguageModelError
 from ctcasr.files import decode_lines, read_lines
@@ -60,7 +60,7 @@ class Tokens:
             units = split_units(text, Unit(self.unit))
         else:
             units = [self.alphabet.labels[label] for label in self.alphabet.encode(text)]
-        return [SPACE if unit == " " else unit for unit in units]
+        return [label_token(unit) for unit in units]
 
 
 @dataclass(frozen=True, slots=True)

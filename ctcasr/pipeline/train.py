@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ctcasr.alphabet import Alphabet, build_alphabet
+from ctcasr.bundle import load, save_recognizer
 from ctcasr.checking import Unusable, find_usable
 from ctcasr.config import OnBad, RunConfig
 from ctcasr.decoder import TextDecoder, read_sources
@@ -23,7 +24,7 @@ from ctcasr.manifest import Utterance, read_manifest
 from ctcasr.models.network import Network
 from ctcasr.pipeline.provenance import ctcasr_version, file_sha256
 from ctcasr.pipeline.run_folder import RunFolder
-from ctcasr.recognizer import Recognizer, load, save_recognizer
+from ctcasr.recognizer import Recognizer
 from ctcasr.text_rules import apply_rules
 from ctcasr.training.checkpoint import latest_checkpoint
 from ctcasr.training.dev_set import DevScores, DevSet

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ctcasr.bundle import save_recognizer
 from ctcasr.config import DEFAULT_BEAM, DecodeConfig
 from ctcasr.decoder import TextDecoder
 from ctcasr.errors import ManifestError, OutputError
@@ -21,7 +22,7 @@ from ctcasr.pipeline.emissions import EmissionStore
 from ctcasr.pipeline.inputs import Input, output_stem
 from ctcasr.pipeline.provenance import ctcasr_version
 from ctcasr.pipeline.transcribe import run_inputs
-from ctcasr.recognizer import Recognizer, Recording, save_recognizer
+from ctcasr.recognizer import Recognizer, Recording
 from ctcasr.scoring import ErrorCounts, count_errors
 from ctcasr.text_rules import DEFAULT_RULES, apply_rules
 from ctcasr.transcript import Transcript

@@ -1,8 +1,9 @@
 """Training batches, read ahead of the step by threads.
 
 Decoding and resampling run in C without Python's lock, so threads keep up with the step and
-nothing needs to be pickled, forked or spawned. Every draw is keyed, so how far the threads run
-ahead changes nothing.
+nothing needs to be pickled, forked or spawned. A thread makes a whole batch, padding included: the
+training thread only takes it, and does not compete for Python's lock once per utterance. Every
+draw is keyed, so how far the threads run ahead changes nothing.
 """
 
 import threading
@@ -11,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +33,7 @@ from ctcasr.frontends.spectral import FrontendConfig
 from ctcasr.frontends.utterance_audio import load_utterance
 from ctcasr.manifest.utterance import Utterance
 
-_BATCHES_AHEAD = 4
+_BATCHES_PER_WORKER = 2  # one under way and one ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,19 @@ class Unreadable:
 
     id: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedBatch:
+    """What became of a planned batch.
+
+    Attributes:
+        batch: of all that could be read; None where nothing could.
+        unreadable: the rest.
+    """
+
+    batch: Batch | None
+    unreadable: tuple[Unreadable, ...]
 
 
 class WaveformCache:
@@ -191,12 +206,20 @@ class TrainingData:
                 pauses.append(pause_ms)
         return tuple(parts), tuple(pauses)
 
-    def load_example(self, plan: _Plan) -> NDArray[np.float32]:
-        """Read, join and distort one example.
+    def load_batch(self, plans: Sequence[_Plan]) -> LoadedBatch:
+        """Read, join and distort examples and pad them into a batch; runs in any thread."""
+        kept: list[_Plan] = []
+        waveforms: list[NDArray[np.float32]] = []
+        unreadable: list[Unreadable] = []
+        for plan in plans:
+            try:
+                waveforms.append(self._load_example(plan))
+                kept.append(plan)
+            except AudioError as error:
+                unreadable.append(Unreadable(plan.id, str(error)))
+        return LoadedBatch(self._collate(kept, waveforms) if kept else None, tuple(unreadable))
 
-        Raises:
-            AudioError: a recording cannot be read.
-        """
+    def _load_example(self, plan: _Plan) -> NDArray[np.float32]:
         rate = self._frontend.sample_rate
         waveforms = [self._cache.load(part.utterance) for part in plan.parts]
         joined = join_waveforms(
@@ -204,8 +227,7 @@ class TrainingData:
         )
         return distort_waveform(joined, plan.distortion, sample_rate=rate)
 
-    def collate(self, plans: Sequence[_Plan], waveforms: Sequence[NDArray[np.float32]]) -> Batch:
-        """Pad loaded examples into a batch."""
+    def _collate(self, plans: Sequence[_Plan], waveforms: Sequence[NDArray[np.float32]]) -> Batch:
         padded, lengths = pad_waveforms(waveforms)
         labels, label_lengths = pad_labels([self._labels(plan) for plan in plans])
         distortion = batch_distortions(
@@ -259,49 +281,31 @@ class EpochBatches:
         todo = iter(self._todo)
         if self._workers == 0:
             for plans in todo:
-                yield from self._timed([_attempt(self._data, plan) for plan in plans], plans)
+                yield from self._take(partial(self._data.load_batch, plans))
             return
         with ThreadPoolExecutor(self._workers, thread_name_prefix="loading") as pool:
-            ahead: deque[tuple[Sequence[_Plan], list[Future[_Loaded]]]] = deque()
+            ahead: deque[Future[LoadedBatch]] = deque()
             try:
                 while True:
-                    while len(ahead) < _BATCHES_AHEAD and (coming := next(todo, None)):
-                        jobs = [pool.submit(_attempt, self._data, plan) for plan in coming]
-                        ahead.append((coming, jobs))
+                    while len(ahead) < _BATCHES_PER_WORKER * self._workers and (
+                        coming := next(todo, None)
+                    ):
+                        ahead.append(pool.submit(self._data.load_batch, coming))
                     if not ahead:
                         return
-                    plans, jobs = ahead.popleft()
-                    started = time.perf_counter()
-                    loaded = [job.result() for job in jobs]
-                    self.waited += time.perf_counter() - started
-                    yield from self._timed(loaded, plans)
+                    yield from self._take(ahead.popleft().result)
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def _timed(self, loaded: Sequence["_Loaded"], plans: Sequence[_Plan]) -> Iterator[Batch]:
-        """Yield the batch of what could be read, if anything."""
+    def _take(self, load: Callable[[], LoadedBatch]) -> Iterator[Batch]:
+        """Yield the next batch, if anything of it could be read."""
         started = time.perf_counter()
-        kept: list[tuple[_Plan, NDArray[np.float32]]] = []
-        for plan, result in zip(plans, loaded, strict=True):
-            if isinstance(result, Unreadable):
-                self.unreadable.append(result)
-            else:
-                kept.append((plan, result))
-        batch = self._data.collate([p for p, _ in kept], [w for _, w in kept]) if kept else None
+        loaded = load()
         self.waited += time.perf_counter() - started
+        self.unreadable.extend(loaded.unreadable)
         self.position += 1
-        if batch is not None:
-            yield batch
-
-
-_Loaded = NDArray[np.float32] | Unreadable
-
-
-def _attempt(data: TrainingData, plan: _Plan) -> _Loaded:
-    try:
-        return data.load_example(plan)
-    except AudioError as error:
-        return Unreadable(plan.id, str(error))
+        if loaded.batch is not None:
+            yield loaded.batch
 
 
 def _by_speaker(items: Sequence[Labelled]) -> Mapping[str | None, list[Labelled]]:

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from ctcasr.bundle import load
 from ctcasr.config import DecodeConfig
 from ctcasr.files import write_text
 from ctcasr.manifest import read_manifest
@@ -22,7 +23,6 @@ from ctcasr.pipeline.evaluate import evaluate
 from ctcasr.pipeline.language_model import Tokens, train_language_model
 from ctcasr.pipeline.outputs import Existing
 from ctcasr.pipeline.tune import find_settings, hear
-from ctcasr.recognizer import load
 from ctcasr.reporting import render_error_table
 from recipes.an4.prepare import prepare
 from recipes.experiment import add_corpus, configure, make_parser, run_recipe, train_model
