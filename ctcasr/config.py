@@ -170,6 +170,11 @@ class DecodeConfig(Section):
     """Nats for every word outside lexicon or language model."""
 
     @property
+    def is_open(self) -> bool:
+        """Whether words outside the lexicon may be spelt out."""
+        return self.lexicon is None if self.open_vocabulary is None else self.open_vocabulary
+
+    @property
     def weighs_words(self) -> bool:
         """Whether more than the network's output decides."""
         return _weighs_words(self.model_dump())

@@ -122,7 +122,7 @@ class TextDecoder:
                 lm=sources.lm,
                 lm_unit=decode.lm_unit,
                 lexicon=sources.lexicon,
-                open_vocabulary=decode.open_vocabulary,
+                open_vocabulary=decode.is_open,
                 hotwords=decode.hotwords,
                 alpha=decode.alpha,
                 beta=decode.beta,
@@ -207,9 +207,8 @@ def describe_decoder(decode: DecodeConfig, parts: Mapping[str, ModelPart]) -> di
     if "lm" in parts:
         described |= {"lm_unit": decode.lm_unit.value, "alpha": decode.alpha}
     if parts:
-        is_open = decode.open_vocabulary
         described |= {
-            "open_vocabulary": "lexicon" not in parts if is_open is None else is_open,
+            "open_vocabulary": decode.is_open,
             "beta": decode.beta,
             "unknown": decode.unknown,
         }

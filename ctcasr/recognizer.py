@@ -184,7 +184,7 @@ class Recognizer:
 
         Args:
             decode: how to search; the model's own way where not given.
-            workers: threads that search.
+            workers: threads that search; 0 counts as 1.
 
         Raises:
             LanguageModelError, LexiconError: one that is asked for is not there, cannot be read, or

@@ -351,6 +351,58 @@ def test_one_recording_in_two_sets_is_fatal(corpus):
     assert report.fatal[0].message == "1 recording of test also in train: 'u2 = t'"
 
 
+def segments(long, *spans, **fields):
+    """Utterances "a", "b", ... from (start, end) seconds of one file."""
+    return [
+        dataclasses.replace(long, id=name, offset=start, duration=end and end - start, **fields)
+        for name, (start, end) in zip("abcdef", spans, strict=False)
+    ]
+
+
+def test_segments_that_overlap_across_sets_are_fatal(corpus):
+    long = corpus.add(speech(8.0, seed=0), text="one two")
+    train = [*corpus.set_of(4), *segments(long, (0.0, 2.0), (2.0, 4.0))]
+    test = segments(long, (3.5, 5.0), (4.0, 6.0), (6.0, None))
+    test = [dataclasses.replace(u, id=f"t{u.id}") for u in test]
+
+    report = check({"train": train, "test": test})
+
+    (found,) = report.fatal
+    assert (found.kind, found.sets) == (Kind.SHARED_STRETCH, ("train", "test"))
+    assert found.items == ("ta",)  # the others only touch
+    assert found.message == (
+        "1 segment of test overlap in time with segments of train: 'ta over b in r0.wav'"
+    )
+    rest = [dataclasses.replace(long, id="rest", offset=1.0)]  # to the end of the file
+    assert [f.items for f in check({"train": train, "dev": test, "test": rest}).fatal] == [
+        ("ta",),
+        ("rest",),
+        ("rest",),
+    ]
+
+
+def test_the_same_segment_in_two_sets_is_told_of_once(corpus):
+    long = corpus.add(speech(4.0, seed=0), text="one two")
+    (train,), (test,) = segments(long, (0.0, 2.0)), segments(long, (0.0, 2.0))
+
+    report = check({"train": [train], "test": [dataclasses.replace(test, id="t")]})
+
+    assert [f.kind for f in report.fatal] == [Kind.SHARED_RECORDING]
+
+
+@pytest.mark.parametrize(
+    ("end", "channel", "fatal"),
+    [(2.05, 0, 0), (2.15, 0, 1), (4.0, 0, 1), (4.0, 1, 0)],
+)
+def test_rounded_edges_and_other_channels_do_not_overlap(corpus, end, channel, fatal):
+    both = np.stack([speech(4.0, seed=0), speech(4.0, seed=1)], axis=1)
+    long = corpus.add(both, text="one two")
+    train = segments(long, (0.0, end), channel=channel)
+    test = [dataclasses.replace(long, id="t", offset=2.0, duration=2.0, channel=0)]
+
+    assert len(check({"train": train, "test": test}).fatal) == fatal
+
+
 def test_shared_speakers_texts_and_ids_are_warnings_with_counts(corpus):
     train = corpus.set_of(6, speaker="ann")
     test = [corpus.add(text="one two", speaker="ann"), corpus.add(text="two", speaker="bob")]

@@ -149,6 +149,26 @@ def test_a_language_model_is_named_with_its_hash_and_weights(transcribe, tone_ru
         assert len(line["nbest"]) == 2
 
 
+def test_words_that_cannot_be_written_are_told_of_once(ctcasr, transcribe, tone_run, arpa):
+    note = (
+        f"note: {arpa}: 2 of 10 words cannot be written with the recognizer's labels, such as "
+        f"'BAD', 'zoo'; they are never recognized\n"
+    )
+    assert "note" not in transcribe(tone_run.recordings, "--lm", arpa).err
+    sentences = [[text] for text in [*TONE_TEXTS, "BAD", "zoo"]]
+    write_arpa(arpa, estimate_ngrams(sentences, order=1).model)
+
+    transcribed = transcribe(tone_run.recordings, "--lm", arpa)
+    evaluated = ctcasr(
+        *("evaluate", "-m", tone_run.folder, tone_run.manifest, "--device", "cpu"),
+        *("--lm", arpa, "-o", arpa.parent / "eval"),
+    )
+
+    for ended in (transcribed, evaluated):
+        assert ended.status == 0
+        assert ended.err.count("note") == ended.err.count(note) == 1
+
+
 def test_only_words_of_the_lexicon_are_said(transcribe, tone_run, tmp_path):
     lexicon = tmp_path / "words.txt"
     lexicon.write_text("bad\ndabc\n", encoding="utf-8")

@@ -1,5 +1,7 @@
 """Tuning: every setting is tried, the best one wins, and the new model has it as its default."""
 
+import copy
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -11,12 +13,12 @@ import pytest
 
 import ctcasr as package
 from ctcasr.bundle import load
-from ctcasr.config import DecodeConfig
+from ctcasr.config import DecodeConfig, ScoreConfig
 from ctcasr.decoding import estimate_ngrams, write_arpa
 from ctcasr.manifest import read_manifest, write_manifest
 from ctcasr.pipeline.emissions import EmissionStore
 from ctcasr.pipeline.evaluate import evaluate
-from ctcasr.pipeline.tune import BEAMS, THRESHOLDS, Trial, find_settings, hear
+from ctcasr.pipeline.tune import BEAMS, THRESHOLDS, UNKNOWNS, Trial, find_settings, hear
 from ctcasr.scoring import ErrorCounts
 from tests.conftest import TONE_TEXTS
 
@@ -52,7 +54,8 @@ def tune(ctcasr, tone_run):
 
 def settings(tuned):
     return [
-        (t.decode.beam, t.decode.threshold, t.decode.alpha, t.decode.beta) for t in tuned.trials
+        (t.decode.beam, t.decode.threshold, t.decode.alpha, t.decode.beta, t.decode.unknown)
+        for t in tuned.trials
     ]
 
 
@@ -64,11 +67,15 @@ def test_no_setting_is_tried_twice_and_none_beats_the_best(recognizer, heard, ar
 
     tried = settings(tuned)
     assert len(set(tried)) == len(tried) > 40
-    assert {(64, 1e-6, alpha, beta) for alpha in (0.0, 2.0) for beta in (0.0, 8.0)} <= set(tried)
+    corners = {(64, 1e-6, alpha, beta, -10) for alpha in (0.0, 2.0) for beta in (0.0, 8.0)}
+    assert corners <= set(tried)
     assert all(trial.rank() >= tuned.best.rank() for trial in tuned.trials)
     best = tuned.best.decode
-    around = {(b, t, best.alpha, best.beta) for b in BEAMS for t in THRESHOLDS}
-    assert len(around & set(tried)) == len(around)
+    around = {(b, t, best.alpha, best.beta, -10) for b in BEAMS for t in THRESHOLDS}
+    assert around <= set(tried)
+    last = (best.beam, best.threshold, best.alpha, best.beta)
+    assert {t[4] for t in tried if t[:4] == last} == set(UNKNOWNS)
+    assert {t[4] for t in tried if t[:4] != last} == {-10}
 
 
 def test_among_equals_the_cheaper_wins():
@@ -90,14 +97,47 @@ def test_among_equals_the_cheaper_wins():
 
 
 def test_errors_are_those_that_evaluate_counts(recognizer, heard, arpa, tone_run, tmp_path):
-    tuned = find_settings(recognizer, heard, DecodeConfig(lm=str(arpa)), fixed=["alpha", "beta"])
+    base = DecodeConfig(lm=str(arpa))
+    tuned = find_settings(recognizer, heard, base, fixed=["alpha", "beta", "unknown"])
 
+    assert {trial.decode.unknown for trial in tuned.trials} == {base.unknown}
     for trial in (tuned.best_path, *tuned.trials[::7]):
         results = evaluate(
             tone_run.folder, tone_run.manifest, out=tmp_path / "e", decode=trial.decode
         )
         assert trial.word.errors == results.raw.word.counts.errors
         assert trial.char.errors == results.raw.char.counts.errors
+
+
+def test_errors_are_counted_by_the_rules_that_the_model_is_scored_by(
+    recognizer, tone_run, tmp_path
+):
+    rules, manifest = ("casefold",), tmp_path / "loud.jsonl"
+    items = read_manifest(tone_run.manifest)
+    write_manifest(manifest, [dataclasses.replace(i, text=(i.text or "").upper()) for i in items])
+    lenient = copy.copy(recognizer)
+    lenient.config = recognizer.config.model_copy(update={"score": ScoreConfig(rules=rules)})
+
+    with EmissionStore() as emissions:
+        tuned = find_settings(lenient, hear(lenient, manifest, emissions), DecodeConfig())
+
+    results = evaluate(tone_run.folder, manifest, out=tmp_path / "e", rules=rules)
+    assert tuned.best_path.word == results.normalised.word.counts
+    assert tuned.best_path.char == results.normalised.char.counts
+    assert all(t.word.errors < results.raw.word.counts.errors for t in tuned.trials)
+
+
+def test_unknown_words_are_made_dear_or_cheap_where_that_helps(recognizer, heard, arpa):
+    dear = DecodeConfig(lm=str(arpa), unknown=-200)
+    fixed = ["beam", "threshold", "alpha", "beta"]
+
+    tuned = find_settings(recognizer, heard, dear, fixed=fixed)
+
+    assert [trial.decode.unknown for trial in tuned.trials] == [-200, *UNKNOWNS]
+    assert tuned.best.decode.unknown in UNKNOWNS
+    assert tuned.best.word.errors < tuned.trials[0].word.errors
+    again = find_settings(recognizer, heard, tuned.best.decode, fixed=fixed)
+    assert again.best.decode == tuned.best.decode  # among equals it stays what it was
 
 
 def test_only_what_matters_and_is_free_is_searched(recognizer, heard, tmp_path):
@@ -113,6 +153,10 @@ def test_only_what_matters_and_is_free_is_searched(recognizer, heard, tmp_path):
     assert {(s[0], s[2]) for s in settings(with_lexicon)} == {(20, 0.5)}
     assert len({s[3] for s in settings(with_lexicon)}) > 5
     assert with_lexicon.best.decode.beam == 20
+    assert {s[4] for s in settings(with_lexicon)} == {-10}  # nobody may say an unknown word
+    open_lexicon = DecodeConfig(lexicon=str(lexicon), open_vocabulary=True)
+    found = find_settings(recognizer, heard, open_lexicon, fixed=["beam", "threshold", "beta"])
+    assert {s[4] for s in settings(found)} == set(UNKNOWNS)
 
 
 def test_the_beam_holds_the_n_best(recognizer, heard):
@@ -132,7 +176,7 @@ def test_the_new_model_decodes_with_the_best_settings(tune, ctcasr, arpa, tone_r
 
     assert ended.status == 0
     lines = ended.out.splitlines()
-    titles = ["", "beam", "threshold", "alpha", "beta", "WER %", "CER %", "seconds"]
+    titles = ["", "beam", "threshold", "alpha", "beta", "unknown", "WER %", "CER %", "seconds"]
     assert [cell.strip() for cell in lines[0].split("|")[1:-1]] == titles
     assert lines[2].startswith("| best path |")
     assert sum(line.startswith("| best  ") for line in lines) == 1
@@ -142,6 +186,7 @@ def test_the_new_model_decodes_with_the_best_settings(tune, ctcasr, arpa, tone_r
     arpa.unlink()
     decode = package.load(new, device="cpu").config.decode
     assert lines[-1].startswith(f"best: beam {decode.beam}, threshold {decode.threshold:g}, ")
+    assert f", unknown {decode.unknown:g}, WER % " in lines[-1]
     path = tone_run.recordings / "3-cad.wav"
     (line,) = map(json.loads, ctcasr("transcribe", "-m", new, path, "-f", "jsonl").out.splitlines())
     digest = hashlib.sha256(arpa_bytes).hexdigest()
@@ -169,6 +214,16 @@ def test_a_language_model_can_be_named_only(tune, ctcasr, arpa, tone_run, tmp_pa
         ctcasr("transcribe", "-m", new, path, "--lm", arpa).err
     )
     assert ctcasr("align", "-m", new, tone_run.manifest, "-o", tmp_path / "a.jsonl").status == 0
+
+
+def test_words_that_cannot_be_written_are_told_of_once(tune, arpa, tone_run, tmp_path):
+    write_arpa(arpa, estimate_ngrams([[t] for t in [*TONE_TEXTS, "Bad"]], order=1).model)
+
+    ended = tune(tone_run.manifest, "--lm", arpa, "-o", tmp_path / "new", "--beam", 4)
+
+    assert ended.status == 0
+    told = f"note: {arpa}: 1 of 9 words cannot be written with the recognizer's labels, such as"
+    assert ended.err.count("cannot be written") == ended.err.count(told) == 1
 
 
 def test_nothing_is_replaced(tune, tone_run, tmp_path):

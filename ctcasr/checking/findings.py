@@ -28,6 +28,7 @@ class Kind(StrEnum):
     OUTSIDE_ALPHABET = "outside alphabet"
     TOO_FEW_FRAMES = "too few frames"
     SHARED_RECORDING = "recording on both sides"
+    SHARED_STRETCH = "stretch on both sides"
     UNLABELLED = "unlabelled"
     STRAY_CHARACTERS = "stray characters"
     SPACING = "spacing"
@@ -77,6 +78,10 @@ _FACTS: dict[Kind, tuple[Severity, str]] = {
         "see whether text and recording belong together; else lower encoder.stride",
     ),
     Kind.SHARED_RECORDING: (Severity.FATAL, "keep each recording in one set, or scores flatter"),
+    Kind.SHARED_STRETCH: (
+        Severity.FATAL,
+        "correct `offset` and `duration`, or keep what overlaps in one set",
+    ),
     Kind.UNLABELLED: (Severity.WARNING, "fill `text`; training leaves these lines out"),
     Kind.STRAY_CHARACTERS: (
         Severity.WARNING,

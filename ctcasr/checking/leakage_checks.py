@@ -1,16 +1,21 @@
 """What stands on both sides of a split, so that a score flatters.
 
-A recording in training and test is an error whatever the purpose. Speakers and texts may be shared
-on purpose, but then the score is for voices or sentences already heard, and should say so.
+A recording, or a stretch of one, in training and test is an error whatever the purpose. Speakers
+and texts may be shared on purpose, but then the score is for voices or sentences already heard, and
+should say so.
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Container, Mapping, Sequence
+from pathlib import Path
 
 from ctcasr.checking.audio_checks import Measured
 from ctcasr.checking.findings import Finding, Kind, counted, some
 from ctcasr.manifest.utterance import Utterance
 from ctcasr.text_rules import apply_rules
+
+_ROUNDING_S = 0.1  # manifests round their times, and neighbours may share an edge
 
 
 def divide_by_split(sets: Mapping[str, Sequence[Utterance]]) -> dict[str, list[Utterance]]:
@@ -49,7 +54,10 @@ def check_leakage(
     order = [training, *(name for name in sets if name != training)]
     for first, second in itertools.combinations(order, 2):
         pair = (first, second)
-        findings += _shared_recordings(pair, measured[first], measured[second])
+        same = _shared_recordings(pair, measured[first], measured[second])
+        told = {item for finding in same for item in finding.items}
+        findings += same
+        findings += _shared_stretches(pair, sets[first], sets[second], told)
         findings += _shared_ids(pair, sets[first], sets[second])
         findings += _shared_speakers(pair, sets[first], sets[second])
         if first == training:
@@ -67,6 +75,43 @@ def _shared_recordings(
     examples = some([f"{a} = {b}" for a, b in shared])
     message = f"{counted(len(shared), 'recording')} of {pair[1]} also in {pair[0]}: {examples}"
     return [Finding(Kind.SHARED_RECORDING, pair, tuple(b for _, b in shared), message)]
+
+
+def _shared_stretches(
+    pair: tuple[str, str],
+    first: Sequence[Utterance],
+    second: Sequence[Utterance],
+    told: Container[str],
+) -> list[Finding]:
+    """Return segments of one file that overlap in time, without those told of already."""
+    by_file: dict[Path, list[Utterance]] = {}
+    for utterance in first:
+        by_file.setdefault(utterance.audio.resolve(), []).append(utterance)
+    shared = []
+    for utterance in second:
+        others = by_file.get(utterance.audio.resolve(), ()) if utterance.id not in told else ()
+        other = next((o for o in others if _overlap_s(utterance, o) > _ROUNDING_S), None)
+        if other is not None:
+            shared.append((utterance, other))
+    if not shared:
+        return []
+    examples = some([f"{a.id} over {b.id} in {a.audio.name}" for a, b in shared])
+    message = (
+        f"{counted(len(shared), 'segment')} of {pair[1]} overlap in time with segments of "
+        f"{pair[0]}: {examples}"
+    )
+    return [Finding(Kind.SHARED_STRETCH, pair, tuple(u.id for u, _ in shared), message)]
+
+
+def _overlap_s(one: Utterance, other: Utterance) -> float:
+    """Return for how many seconds two segments of a file hold the same samples."""
+    if None not in (one.channel, other.channel) and one.channel != other.channel:
+        return 0.0
+    return min(map(_end_s, (one, other))) - max(one.offset, other.offset)
+
+
+def _end_s(utterance: Utterance) -> float:
+    return math.inf if utterance.duration is None else utterance.offset + utterance.duration
 
 
 def _shared_ids(

@@ -12,7 +12,7 @@ from ctcasr.cli.options import (
     model_option,
     workers_option,
 )
-from ctcasr.cli.progress import announce, count_of, counting
+from ctcasr.cli.progress import announce_left_out, counting
 from ctcasr.cli.writing import (
     ITEMS_FAILED,
     choose_existing,
@@ -72,11 +72,7 @@ def align_command(
     items, without_text = find_texts(manifest)
     plan = plan_files(items, output, chosen, existing)
     recognizer = load(model, device=device)
-    if without_text:
-        announce(
-            f"{count_of(len(without_text), 'item')} left out, without a text: "
-            f"{', '.join(without_text)}"
-        )
+    announce_left_out(without_text)
     tally = Tally()
     with counting("aligning") as advance:
         results = align_inputs(

@@ -14,7 +14,7 @@ from ctcasr.cli.options import (
     search_options,
     workers_option,
 )
-from ctcasr.cli.progress import announce, counting
+from ctcasr.cli.progress import announce, announce_notes, counting
 
 
 @command(
@@ -52,6 +52,7 @@ def evaluate_command(
 
     recognizer = load(model, device=device)
     decode = search.config(recognizer.config.decode)
+    announce_notes(recognizer.decoder(decode, workers=workers).notes)
     with counting("evaluating") as advance:
         results = evaluate_with(
             recognizer,

@@ -4,11 +4,12 @@ A bar where there is a terminal, plain lines where there is none.
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ctcasr.manifest import Utterance
     from ctcasr.training.metrics import EpochReport, StepReport
 
 
@@ -20,6 +21,21 @@ def announce(message: str) -> None:
 def count_of(number: int, what: str) -> str:
     """Return "1 item", "2 items"."""
     return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
+def announce_notes(notes: Iterable[str]) -> None:
+    """Print what a user should know."""
+    for note in notes:
+        announce(f"note: {note}")
+
+
+def announce_left_out(without_text: "Sequence[Utterance]") -> None:
+    """Name the items of a manifest that have no text, if there are any."""
+    if without_text:
+        announce(
+            f"{count_of(len(without_text), 'item')} left out, without a text: "
+            f"{', '.join(utterance.id for utterance in without_text)}"
+        )
 
 
 def describe_speed(audio_seconds: float, seconds: float) -> str:

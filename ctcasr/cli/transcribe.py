@@ -17,7 +17,7 @@ from ctcasr.cli.options import (
     search_options,
     workers_option,
 )
-from ctcasr.cli.progress import counting
+from ctcasr.cli.progress import announce_notes, counting
 from ctcasr.cli.writing import (
     ITEMS_FAILED,
     choose_existing,
@@ -90,6 +90,7 @@ def transcribe_command(
         require_one_recording(items, chosen[0])
     recognizer = load(model, device=device)
     decode = search.config(recognizer.config.decode)
+    announce_notes(recognizer.decoder(decode, workers=workers).notes)
     tally = Tally()
     todo = list(plan.todo) if plan else items
     # Transcripts that scroll by on the terminal are progress enough.

@@ -15,11 +15,11 @@ from ctcasr.cli.options import (
     search_options,
     workers_option,
 )
-from ctcasr.cli.progress import announce, count_of, counting
+from ctcasr.cli.progress import announce, announce_left_out, announce_notes, counting
 from ctcasr.cli.writing import ITEMS_FAILED
 
 if TYPE_CHECKING:
-    from ctcasr.pipeline.tune import Heard, Trial, Tuned
+    from ctcasr.pipeline.tune import Trial, Tuned
 
 
 @command(
@@ -56,8 +56,10 @@ def tune_command(
 
     MANIFEST lists recordings with their texts, none of which may be in the training or the test
     set. The network computes once; then some sixty searches try decode.alpha, decode.beta,
-    decode.beam and decode.threshold, but not those that --beam or --set gives. NEW_MODEL is MODEL
-    with the best of them as its defaults, and with the language model and lexicon in it.
+    decode.beam and decode.threshold, and decode.unknown where words outside language model and
+    lexicon may be said, but not those that --beam or --set gives. Errors are counted by the
+    model's score.rules. NEW_MODEL is MODEL with the best of them as its defaults, and with the
+    language model and lexicon in it.
     """
     from ctcasr.bundle import load
     from ctcasr.pipeline.emissions import EmissionStore
@@ -66,7 +68,8 @@ def tune_command(
     require_new(output)
     recognizer = load(model, device=device)
     base = search.config(recognizer.config.decode)
-    recognizer.sources(base)  # whether all of it is there, before anything is computed
+    # Built here, so that what is missing is told before anything is computed.
+    announce_notes(recognizer.decoder(base, workers=workers).notes)
     with EmissionStore() as emissions:
         with counting("hearing") as advance:
             heard = hear(
@@ -77,14 +80,16 @@ def tune_command(
                 workers=workers,
                 progress=advance,
             )
-        _tell_left_out(heard)
+        for _, message in heard.failed:
+            announce(f"failed: {message}")
+        announce_left_out(heard.without_text)
         with counting("searching") as advance:
             tuned = find_settings(
                 recognizer,
                 heard,
                 base,
                 fixed=search.fixed(),
-                workers=max(1, workers),
+                workers=workers,
                 progress=advance,
             )
     click.echo(_render(tuned), nl=False)
@@ -96,23 +101,13 @@ def tune_command(
     return ITEMS_FAILED if heard.failed else 0
 
 
-def _tell_left_out(heard: "Heard") -> None:
-    for _, message in heard.failed:
-        announce(f"failed: {message}")
-    if heard.unlabelled:
-        announce(
-            f"{count_of(len(heard.unlabelled), 'item')} left out, without a text: "
-            f"{', '.join(heard.unlabelled)}"
-        )
-
-
 def _render(tuned: "Tuned") -> str:
     """Return a table of all that was tried, the best one marked, and a line about that one."""
     from ctcasr.reporting.tables import render_table
 
-    header = ["", "beam", "threshold", "alpha", "beta", "WER %", "CER %", "seconds"]
+    header = ["", "beam", "threshold", "alpha", "beta", "unknown", "WER %", "CER %", "seconds"]
     rows = [_row(trial, is_best=trial is tuned.best) for trial in (tuned.best_path, *tuned.trials)]
-    table = render_table(header, rows, numeric=[False, *[True] * 7])
+    table = render_table(header, rows, numeric=[False, *[True] * 8])
     names = ["search", *header[1:-1]]
     shown = zip(names, _row(tuned.best, is_best=False)[:-1], strict=True)
     return f"{table}\nbest: {', '.join(f'{name} {cell}' for name, cell in shown if cell)}\n"
@@ -122,8 +117,9 @@ def _row(trial: "Trial", *, is_best: bool) -> list[str]:
     decode = trial.decode
     weights = [f"{decode.alpha:g}" if decode.lm else "", f"{decode.beta:g}"]
     settings = [str(decode.beam), f"{decode.threshold:g}"]
+    weights.append(f"{decode.unknown:g}" if decode.is_open else "")
     if not (decode.lm or decode.lexicon):
-        weights = ["", ""]
+        weights = ["", "", ""]
     if decode.beam == 0:
         settings = ["", ""]
     mark = "best" if is_best else "best path" if decode.beam == 0 else ""

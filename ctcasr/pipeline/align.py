@@ -3,29 +3,22 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ctcasr.errors import ManifestError
-from ctcasr.manifest import read_manifest
-from ctcasr.pipeline.inputs import Input, output_stem
+from ctcasr.manifest import Utterance
+from ctcasr.pipeline.inputs import Input, read_labelled
 from ctcasr.pipeline.transcribe import Tally, run_inputs
 from ctcasr.recognizer import ALIGNMENT, Recognizer, Recording
 from ctcasr.transcript import Transcript
 
 
-def find_texts(manifest: Path) -> tuple[list[Input], list[str]]:
-    """Return the items of a manifest that have a text, and the ids of those that have none.
+def find_texts(manifest: Path) -> tuple[list[Input], list[Utterance]]:
+    """Return the items of a manifest that have a text, and the utterances that have none.
 
     Raises:
         ManifestError: it cannot be read, or no item has a text.
     """
-    utterances = read_manifest(manifest)
-    labelled = [u for u in utterances if u.text is not None]
-    if not labelled:
-        raise ManifestError(
-            f"{manifest}: none of {len(utterances)} items has a text to align; use "
-            f"`ctcasr transcribe` for recordings without texts"
-        )
-    inputs = [Input(utterance, output_stem(utterance.id)) for utterance in labelled]
-    return inputs, [utterance.id for utterance in utterances if utterance.text is None]
+    return read_labelled(
+        manifest, why="to align; use `ctcasr transcribe` for recordings without texts"
+    )
 
 
 def align_inputs(

@@ -6,10 +6,8 @@ from pathlib import Path
 
 from ctcasr.bundle import load
 from ctcasr.config import DecodeConfig
-from ctcasr.errors import ManifestError
 from ctcasr.files import write_text
-from ctcasr.manifest import Utterance, read_manifest
-from ctcasr.pipeline.inputs import Input
+from ctcasr.pipeline.inputs import Input, read_labelled
 from ctcasr.pipeline.provenance import command_line, commit, file_sha256, versions
 from ctcasr.pipeline.score import write_results
 from ctcasr.pipeline.transcribe import Tally, transcribe_inputs
@@ -72,17 +70,14 @@ def evaluate_with(
         OutputError: the results cannot be written.
     """
     decode = decode or recognizer.config.decode
-    utterances = read_manifest(manifest)
-    labelled = [utterance for utterance in utterances if utterance.text is not None]
-    if not labelled:
-        raise ManifestError(
-            f"{manifest}: none of {len(utterances)} items has a text to score against; use "
-            f"`ctcasr transcribe` for recordings without texts"
-        )
+    inputs, without_text = read_labelled(
+        manifest, why="to score against; use `ctcasr transcribe` for recordings without texts"
+    )
+    utterances = [*(item.utterance for item in inputs), *without_text]
     tally = Tally()
     transcripts = _transcribe(
         recognizer,
-        labelled,
+        inputs,
         decode=decode,
         batch_size=batch_size,
         workers=workers,
@@ -99,7 +94,7 @@ def evaluate_with(
             commit=commit(),
             versions=versions(),
             model=recognizer.describe_model(),
-            decoder=recognizer.decoder(decode, workers=max(1, workers)).description,
+            decoder=recognizer.decoder(decode, workers=workers).description,
             reference_sha256=file_sha256(manifest),
             rtf=tally.real_time_factor,
         ),
@@ -112,7 +107,7 @@ def evaluate_with(
 
 def _transcribe(
     recognizer: Recognizer,
-    utterances: Sequence[Utterance],
+    inputs: Sequence[Input],
     *,
     decode: DecodeConfig,
     batch_size: int | None,
@@ -120,8 +115,7 @@ def _transcribe(
     tally: Tally,
     progress: Callable[[int, int], None],
 ) -> list[Transcript]:
-    """Return one transcript per utterance, in order."""
-    inputs = [Input(utterance, Path(utterance.id)) for utterance in utterances]
+    """Return one transcript per input, in order."""
     transcripts = []
     for _, transcript in transcribe_inputs(
         recognizer,

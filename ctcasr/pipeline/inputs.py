@@ -1,4 +1,4 @@
-"""What `transcribe INPUT...` means: files, folders, globs, manifests, standard input."""
+"""What the commands are given: files, folders, globs, manifests, standard input."""
 
 import glob
 import itertools
@@ -107,6 +107,23 @@ def _recording(path: Path, *, root: Path) -> Input:
 def _with_long_id(item: Input) -> Input:
     utterance = item.utterance
     return replace(item, utterance=replace(utterance, id=id_from_path(utterance.audio)))
+
+
+def read_labelled(manifest: Path, *, why: str) -> tuple[list[Input], list[Utterance]]:
+    """Return the items of a manifest that have a text, and the utterances that have none.
+
+    Args:
+        manifest: recordings with texts.
+        why: what the texts are needed for and what to do without them, to end a message.
+
+    Raises:
+        ManifestError: it cannot be read, or no item has a text.
+    """
+    utterances = read_manifest(manifest)
+    inputs = [Input(u, output_stem(u.id)) for u in utterances if u.text is not None]
+    if not inputs:
+        raise ManifestError(f"{manifest}: none of {len(utterances)} items has a text {why}")
+    return inputs, [u for u in utterances if u.text is None]
 
 
 def output_stem(item_id: str) -> PurePath:

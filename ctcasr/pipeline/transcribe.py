@@ -80,12 +80,11 @@ def transcribe_inputs(
     Raises:
         CtcasrError: the search cannot be had; see `Recognizer.decoder`.
     """
-    searching = max(1, workers)
-    decoder = recognizer.decoder(decode, workers=searching)
+    decoder = recognizer.decoder(decode, workers=workers)
 
     def transcribe(recordings: Sequence[Recording], most: int | None) -> list[Transcript]:
         return recognizer.transcribe_batch(
-            recordings, decode=decode, batch_size=most, workers=searching
+            recordings, decode=decode, batch_size=most, workers=workers
         )
 
     return run_inputs(

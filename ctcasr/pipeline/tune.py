@@ -1,9 +1,11 @@
 """Tune: the network computes once, the search runs with many settings, the best go into a model.
 
 Weights first, at a beam of 64: alpha and beta on a coarse grid, then twice at half the step around
-the best. Then, at the best weights, beam and threshold. Best is the fewest word errors; among
-equals the fewest character errors, then the narrower beam, the higher threshold and the smaller
-weights. Some sixty searches in all; what is fixed is not searched.
+the best. Then, at the best weights, beam and threshold; last, where words may be said that are in
+no language model or lexicon, what such a word costs. Errors are counted as `evaluate` counts them
+in its normalised score. Best is the fewest word errors; among equals the fewest character errors,
+then the narrower beam, the higher threshold and the smaller weights; the cost of unknown words
+changes for fewer errors only. Some sixty searches in all; what is fixed is not searched.
 """
 
 import copy
@@ -17,21 +19,24 @@ from ctcasr.bundle import save_recognizer
 from ctcasr.config import DEFAULT_BEAM, DecodeConfig
 from ctcasr.decoder import TextDecoder
 from ctcasr.errors import ManifestError, OutputError
-from ctcasr.manifest import read_manifest
+from ctcasr.manifest import Utterance
 from ctcasr.pipeline.emissions import EmissionStore
-from ctcasr.pipeline.inputs import Input, output_stem
+from ctcasr.pipeline.inputs import read_labelled
 from ctcasr.pipeline.provenance import ctcasr_version
 from ctcasr.pipeline.transcribe import run_inputs
 from ctcasr.recognizer import Recognizer, Recording
 from ctcasr.scoring import ErrorCounts, count_errors
-from ctcasr.text_rules import DEFAULT_RULES, apply_rules
+from ctcasr.text_rules import apply_rules
 from ctcasr.transcript import Transcript
 
 ALPHAS, BETAS = (0.0, 0.5, 1.0, 1.5, 2.0), (0.0, 2.0, 4.0, 6.0, 8.0)
 STEPS = ((0.25, 1.0), (0.125, 0.5))
 """Of alpha and beta, in the rounds of refinement."""
 BEAMS, THRESHOLDS = (8, 16, 32, 64, 128, 256), (1e-3, 1e-4, 1e-6)
-_SEARCHES = len(ALPHAS) * len(BETAS) + 8 * len(STEPS) + len(BEAMS) * len(THRESHOLDS) - 1
+UNKNOWNS = (-20.0, -10.0, -5.0, -2.0)
+_SEARCHES = (
+    len(ALPHAS) * len(BETAS) + 8 * len(STEPS) + len(BEAMS) * len(THRESHOLDS) - 1 + len(UNKNOWNS) - 1
+)
 
 Progress = Callable[[int, int], None]
 
@@ -45,15 +50,16 @@ class Heard:
     """Recordings as the network heard them, and what was said.
 
     Attributes:
-        emissions: of every recording that could be read; references: their texts.
+        emissions: of every recording that could be read; references: their texts, by the text
+            rules that the model is scored by.
         failed: id and reason of the others.
-        unlabelled: ids of items without a text.
+        without_text: the items that were left out.
     """
 
     emissions: EmissionStore
     references: tuple[str, ...]
     failed: tuple[tuple[str, str], ...]
-    unlabelled: tuple[str, ...]
+    without_text: tuple[Utterance, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +115,10 @@ def hear(
     Raises:
         ManifestError: it cannot be read, or no item has a text or can be heard.
     """
-    utterances = read_manifest(manifest)
-    inputs = [Input(u, output_stem(u.id)) for u in utterances if u.text is not None]
-    if not inputs:
-        raise ManifestError(
-            f"{manifest}: none of {len(utterances)} items has a text to tune on; give recordings "
-            f"whose words are known"
-        )
+    inputs, without_text = read_labelled(
+        manifest, why="to tune on; give recordings whose words are known"
+    )
+    rules = recognizer.config.score.rules
 
     def keep(recordings: Sequence[Recording], most: int | None) -> list[Transcript]:
         for matrix in recognizer.emissions(recordings, batch_size=most):
@@ -140,14 +143,13 @@ def hear(
         if transcript.error:
             failed.append((transcript.id, transcript.error.message))
         else:
-            references.append(apply_rules(item.utterance.text or "", DEFAULT_RULES))
+            references.append(apply_rules(item.utterance.text or "", rules))
         progress(done, len(inputs))
     if not references:
         raise ManifestError(
             f"{manifest}: none of {len(inputs)} recordings can be used; the first: {failed[0][1]}"
         )
-    unlabelled = tuple(u.id for u in utterances if u.text is None)
-    return Heard(emissions, tuple(references), tuple(failed), unlabelled)
+    return Heard(emissions, tuple(references), tuple(failed), tuple(without_text))
 
 
 def find_settings(
@@ -165,7 +167,7 @@ def find_settings(
         recognizer: the model.
         heard: what to try them on.
         base: language model, lexicon, hotwords and all that is not searched.
-        fixed: which of beam, threshold, alpha and beta stay as they are in `base`.
+        fixed: which of beam, threshold, alpha, beta and unknown stay as they are in `base`.
         workers: recordings searched at a time.
         progress: told how many of about how many settings are done.
 
@@ -177,7 +179,7 @@ def find_settings(
 
     def best_of(settings: Iterable[DecodeConfig]) -> Trial:
         for decode in settings:
-            point = (decode.beam, decode.threshold, decode.alpha, decode.beta)
+            point = (decode.beam, decode.threshold, decode.alpha, decode.beta, decode.unknown)
             if point not in tried:
                 tried[point] = _try(recognizer, heard, decode, workers)
                 progress(len(tried), max(len(tried), _SEARCHES))
@@ -189,6 +191,8 @@ def find_settings(
     for steps in STEPS:
         best = best_of(_weights_around(best.decode, steps, free))
     best = best_of(_effort_grid(best.decode, free))
+    if "unknown" in free:
+        best = best_of(_change(best.decode, unknown=unknown) for unknown in UNKNOWNS)
     trials = tuple(tried.values())
     needs_search = base.weighs_words or base.nbest > 1 or "beam" not in free
     if not needs_search and best_path.rank() <= best.rank():
@@ -236,9 +240,9 @@ def _searched(base: DecodeConfig) -> set[str]:
     """Return the settings that matter to what takes part."""
     keys = {"beam", "threshold"}
     if base.lm is not None:
-        keys |= {"alpha", "beta"}
-    elif base.lexicon is not None:
-        keys |= {"beta"}
+        keys |= {"alpha"}
+    if base.lm is not None or base.lexicon is not None:
+        keys |= {"beta", "unknown"} if base.is_open else {"beta"}
     return keys
 
 
@@ -282,7 +286,7 @@ def _try(recognizer: Recognizer, heard: Heard, decode: DecodeConfig, workers: in
     seconds = time.perf_counter() - started
     words = chars = ErrorCounts()
     for said, text in zip(heard.references, texts, strict=True):
-        text = apply_rules(text, DEFAULT_RULES)
+        text = apply_rules(text, recognizer.config.score.rules)
         words += count_errors(said.split(), text.split())
         chars += count_errors(list(said), list(text))
     return Trial(decode, words, chars, seconds)

@@ -90,7 +90,7 @@ def tune(model: Path, manifest: Path, decode: DecodeConfig, *, device: str) -> D
     recognizer = load(model, device=device)
     with EmissionStore() as emissions:
         heard = hear(recognizer, manifest, emissions)
-        tuned = find_settings(recognizer, heard, decode, fixed=["beam", "threshold"])
+        tuned = find_settings(recognizer, heard, decode, fixed=["beam", "threshold", "unknown"])
     best = tuned.best.decode
     what = "LM and lexicon" if decode.lexicon else "LM"
     print(
