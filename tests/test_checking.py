@@ -370,9 +370,7 @@ def test_segments_that_overlap_across_sets_are_fatal(corpus):
     (found,) = report.fatal
     assert (found.kind, found.sets) == (Kind.SHARED_STRETCH, ("train", "test"))
     assert found.items == ("ta",)  # the others only touch
-    assert found.message == (
-        "1 segment of test overlap in time with segments of train: 'ta over b in r0.wav'"
-    )
+    assert found.message == "1 segment of test partly in train: 'ta over b in r0.wav'"
     rest = [dataclasses.replace(long, id="rest", offset=1.0)]  # to the end of the file
     assert [f.items for f in check({"train": train, "dev": test, "test": rest}).fatal] == [
         ("ta",),

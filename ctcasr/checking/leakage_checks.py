@@ -96,10 +96,7 @@ def _shared_stretches(
     if not shared:
         return []
     examples = some([f"{a.id} over {b.id} in {a.audio.name}" for a, b in shared])
-    message = (
-        f"{counted(len(shared), 'segment')} of {pair[1]} overlap in time with segments of "
-        f"{pair[0]}: {examples}"
-    )
+    message = f"{counted(len(shared), 'segment')} of {pair[1]} partly in {pair[0]}: {examples}"
     return [Finding(Kind.SHARED_STRETCH, pair, tuple(u.id for u, _ in shared), message)]
 
 

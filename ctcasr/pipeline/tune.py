@@ -50,14 +50,15 @@ class Heard:
     """Recordings as the network heard them, and what was said.
 
     Attributes:
-        emissions: of every recording that could be read; references: their texts, by the text
-            rules that the model is scored by.
+        emissions: of every recording that could be read; references: their texts, after `rules`.
+        rules: the text rules that the model is scored by.
         failed: id and reason of the others.
         without_text: the items that were left out.
     """
 
     emissions: EmissionStore
     references: tuple[str, ...]
+    rules: tuple[str, ...]
     failed: tuple[tuple[str, str], ...]
     without_text: tuple[Utterance, ...]
 
@@ -149,7 +150,7 @@ def hear(
         raise ManifestError(
             f"{manifest}: none of {len(inputs)} recordings can be used; the first: {failed[0][1]}"
         )
-    return Heard(emissions, tuple(references), tuple(failed), tuple(without_text))
+    return Heard(emissions, tuple(references), rules, tuple(failed), tuple(without_text))
 
 
 def find_settings(
@@ -286,7 +287,7 @@ def _try(recognizer: Recognizer, heard: Heard, decode: DecodeConfig, workers: in
     seconds = time.perf_counter() - started
     words = chars = ErrorCounts()
     for said, text in zip(heard.references, texts, strict=True):
-        text = apply_rules(text, recognizer.config.score.rules)
+        text = apply_rules(text, heard.rules)
         words += count_errors(said.split(), text.split())
         chars += count_errors(list(said), list(text))
     return Trial(decode, words, chars, seconds)
