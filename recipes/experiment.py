@@ -60,7 +60,6 @@ def configure(
     *,
     train: Path,
     dev: Path | None = None,
-    init_from: Path | None = None,
 ) -> RunConfig:
     """Return conf/NAME.yaml with this run's manifests, `--seed` and `--set`, the last strongest.
 
@@ -69,7 +68,6 @@ def configure(
         args: of the command line.
         train: manifest to learn from.
         dev: manifest to judge on after each epoch.
-        init_from: the model to start from.
 
     Raises:
         ConfigError: see `load_config`.
@@ -78,8 +76,6 @@ def configure(
     overrides = [f"data.train={json.dumps(str(train))}"]
     if dev is not None:
         overrides.append(f"data.dev={json.dumps(str(dev))}")
-    if init_from is not None:
-        overrides.append(f"training.init_from={json.dumps(str(init_from))}")
     if args.seed is not None:
         overrides.append(f"seed={args.seed}")
     return load_config(CONF / f"{name}.yaml", overrides=[*overrides, *args.set])

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from ctcasr.frontends.augmentation import keyed_generator, power_law_noise
 from ctcasr.frontends.utterance_audio import load_utterance
 from ctcasr.manifest import Utterance, read_manifest, write_manifest
-from recipes.fsdd.prepare import DIGITS
 
 PINK = 1.0
 
@@ -37,14 +36,8 @@ CHANNELS: Mapping[str, Channel] = {
 }
 
 
-def is_digit_string(utterance: Utterance) -> bool:
-    """Return whether nothing but digits is said."""
-    words = (utterance.text or "").split()
-    return bool(words) and all(word in DIGITS for word in words)
-
-
 SUBSETS: Mapping[str, Callable[[Utterance], bool]] = {
-    "learners' digit strings": lambda u: u.extra["corpus"] == "speechocean" and is_digit_string(u),
+    "learners' digit strings": lambda u: u.extra["corpus"] == "speechocean",
     "single commands": lambda u: u.extra["corpus"] == "speech_commands",
     "FSDD digits": lambda u: u.extra["corpus"] == "fsdd",
     "AN4": lambda u: u.extra["corpus"] == "an4",

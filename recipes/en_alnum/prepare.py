@@ -5,6 +5,10 @@ itself reserves for its test is never learned from: of AN4, Speech Commands and 
 keeps whole speakers apart. FSDD's own test shares its six speakers with its training set, so it
 keeps nothing apart, and all of FSDD is learned from.
 
+Of speechocean762 the digit strings are taken. Its sentences are out of reach of so small a model:
+where it learned from them, it still had two letters of three wrong on people it had not heard, and
+they took a third of all it had to learn.
+
 Noise in which nothing is said, made here, joins them; each recording of it is a speaker of its own.
 
 In a fold every speaker is on one side with all they said; each is on the test side once.
@@ -22,10 +26,10 @@ from recipes.an4.prepare import read_an4
 from recipes.corpus import write_sets
 from recipes.en_alnum.noise import write_noise
 from recipes.en_alnum.speech_commands import NINE_WORDS, read_speech_commands
-from recipes.en_alnum.speechocean import read_speechocean
+from recipes.en_alnum.speechocean import is_digit_string, read_speechocean
 from recipes.fsdd.prepare import read_fsdd
 
-NUM_FOLDS = 5
+NUM_FOLDS = 4
 TRAINING_IDS = "training_ids.txt"
 
 
@@ -107,7 +111,9 @@ def read_corpora(corpora: Corpora, *, made: Path, words: Sequence[str]) -> list[
     if corpora.speech_commands is not None:
         by_corpus["speech_commands"] = read_speech_commands(corpora.speech_commands, words=words)
     if corpora.speechocean is not None:
-        by_corpus["speechocean"] = read_speechocean(corpora.speechocean)
+        by_corpus["speechocean"] = [
+            u for u in read_speechocean(corpora.speechocean) if is_digit_string(u)
+        ]
     if not by_corpus:
         raise ConfigError(
             "no corpus to learn from; name at least one: --an4 DIR, --fsdd DIR, "

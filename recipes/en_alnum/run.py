@@ -32,7 +32,8 @@ from recipes.en_alnum.prepare import (
     prepare,
 )
 from recipes.en_alnum.speech_commands import NINE_WORDS
-from recipes.experiment import configure, make_parser, run_recipe, train_model
+from recipes.experiment import make_parser, run_recipe
+from recipes.pieces import train_on_pieces
 from recipes.rescoring import score_together
 
 SHIPPED = Path(ctcasr.__file__).parent / "pretrained" / "en-alnum.safetensors"
@@ -76,15 +77,8 @@ def judge(args: argparse.Namespace, manifests: EnAlnumManifests) -> Mapping[str,
 
 def judge_fold(args: argparse.Namespace, number: int, fold: SpeakerFold) -> Mapping[str, Results]:
     run = args.out / f"fold-{number}"
-    model = train_twice(args, run, train=fold.train)
+    model = train_on_pieces("en_alnum", args, run, train=fold.train)
     return judge_model(args, model, run, fold.test, args.out / "variants" / f"fold-{number}")
-
-
-def train_twice(args: argparse.Namespace, run: Path, *, train: Path) -> Path:
-    """Train on strongly distorted recordings, then go on with ones closer to what people send."""
-    first = train_model(configure("en_alnum", args, train=train), run / "first", device=args.device)
-    second = configure("en_alnum_second", args, train=train, init_from=first)
-    return train_model(second, run, device=args.device)
 
 
 def judge_model(
@@ -99,7 +93,7 @@ def judge_model(
 
 def make_final(args: argparse.Namespace, manifests: EnAlnumManifests) -> Mapping[str, Results]:
     """Train on everything, write the model that ships, and judge what was written."""
-    trained = read_model(train_twice(args, args.out, train=manifests.train))
+    trained = read_model(train_on_pieces("en_alnum", args, args.out, train=manifests.train))
     header = {**trained.header, "licence": LICENCE}
     write_model(args.model, header=header, tensors=trained.tensors, dtype=torch.float16)
     # What ships says what it learned from; an experiment keeps its list to itself.

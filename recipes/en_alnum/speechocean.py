@@ -18,6 +18,7 @@ from recipes.corpus import (
     require_files,
     with_duration,
 )
+from recipes.fsdd.prepare import DIGITS
 
 SOURCE = Source(
     name="speechocean762",
@@ -38,6 +39,12 @@ def read_speechocean(corpus: Path) -> list[Utterance]:
     """
     utterances = _read_pack(corpus) if is_pack(corpus) else _read_release(corpus)
     return [with_duration(u) for u in sorted(utterances, key=lambda utterance: utterance.id)]
+
+
+def is_digit_string(utterance: Utterance) -> bool:
+    """Return whether nothing but digits is said."""
+    words = (utterance.text or "").split()
+    return bool(words) and all(word in DIGITS for word in words)
 
 
 def _read_pack(corpus: Path) -> list[Utterance]:
