@@ -18,17 +18,14 @@ from pathlib import Path
 
 from ctcasr.bundle import load
 from ctcasr.config import DecodeConfig
-from ctcasr.files import write_text
-from ctcasr.manifest import read_manifest
 from ctcasr.pipeline.emissions import EmissionStore
 from ctcasr.pipeline.evaluate import evaluate
-from ctcasr.pipeline.language_model import Tokens, train_language_model
-from ctcasr.pipeline.outputs import Existing
 from ctcasr.pipeline.tune import find_settings, hear
 from ctcasr.reporting import render_error_table
 from recipes.an4.prepare import prepare
 from recipes.experiment import add_corpus, make_parser, run_recipe
 from recipes.pieces import train_on_pieces
+from recipes.words import write_words
 
 ORDER = 3
 
@@ -75,16 +72,14 @@ def make_searches(train: Path, folder: Path, *, weights: DecodeConfig) -> dict[s
         folder: for the two files.
         weights: whose alpha and beta are taken.
     """
-    arpa, lexicon = folder / "words.arpa", folder / "lexicon.txt"
-    train_language_model([train], arpa, order=ORDER, tokens=Tokens(), existing=Existing.OVERWRITE)
-    words = {word for item in read_manifest(train) for word in (item.text or "").split()}
-    write_text(lexicon, "".join(f"{word}\n" for word in sorted(words)))
+    words = write_words(train, folder, order=ORDER)
+    lm, lexicon = str(words.lm), str(words.lexicon)
     chosen: Mapping[str, float] = {"alpha": weights.alpha, "beta": weights.beta}
     return {
         "best path": DecodeConfig(),
         "prefix beam": DecodeConfig(beam=16),
-        "prefix beam + LM": DecodeConfig(lm=str(arpa), **chosen),
-        "prefix beam + LM + lexicon": DecodeConfig(lm=str(arpa), lexicon=str(lexicon), **chosen),
+        "prefix beam + LM": DecodeConfig(lm=lm, **chosen),
+        "prefix beam + LM + lexicon": DecodeConfig(lm=lm, lexicon=lexicon, **chosen),
     }
 
 

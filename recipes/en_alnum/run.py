@@ -3,6 +3,8 @@
     python -m recipes.en_alnum.run CORPORA -o exp/en-alnum-folds --task folds [--fold K]
     python -m recipes.en_alnum.run CORPORA -o exp/en-alnum --task final
 
+The model carries the words of its training set, and writes no others.
+
 CORPORA is one or more of --an4 DIR, --fsdd DIR, --speech-commands DIR, --speechocean DIR. `folds`
 prints one row per condition; `final` learns from all speakers but those of the corpora's own tests
 and writes the model that ships.
@@ -14,12 +16,16 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 import ctcasr
+from ctcasr.bundle import load
+from ctcasr.config import DecodeConfig
 from ctcasr.model_file import read_model, write_model
 from ctcasr.pipeline.evaluate import evaluate
+from ctcasr.pipeline.tune import save_tuned
 from ctcasr.reporting import render_error_table
 from ctcasr.scoring import Results
 from recipes.en_alnum.conditions import file_name, write_conditions
@@ -35,9 +41,13 @@ from recipes.en_alnum.speech_commands import NINE_WORDS
 from recipes.experiment import make_parser, run_recipe
 from recipes.pieces import train_on_pieces
 from recipes.rescoring import score_together
+from recipes.words import write_words
 
 SHIPPED = Path(ctcasr.__file__).parent / "pretrained" / "en-alnum.safetensors"
 LICENCE = "CC-BY-SA-4.0"  # docs/decisions/0002-licence-of-en-alnum.md
+ORDER = 2
+WEIGHTS: Mapping[str, Any] = {"beam": 32, "alpha": 0.5, "beta": 2.0}
+"""Of the search among the words of the training set; tried on the people of fold 0."""
 SHIPPED_IDS = Path(__file__).parent / TRAINING_IDS
 
 
@@ -77,8 +87,19 @@ def judge(args: argparse.Namespace, manifests: EnAlnumManifests) -> Mapping[str,
 
 def judge_fold(args: argparse.Namespace, number: int, fold: SpeakerFold) -> Mapping[str, Results]:
     run = args.out / f"fold-{number}"
-    model = train_on_pieces("en_alnum", args, run, train=fold.train)
+    model = learn(args, run, fold.train)
     return judge_model(args, model, run, fold.test, args.out / "variants" / f"fold-{number}")
+
+
+def learn(args: argparse.Namespace, run: Path, train: Path) -> Path:
+    """Train a model, give it the words of its training set, and return its file."""
+    trained = load(train_on_pieces("en_alnum", args, run, train=train), device="cpu")
+    words = write_words(train, run / "words", order=ORDER)
+    decode = DecodeConfig(lm=str(words.lm), lexicon=str(words.lexicon), **WEIGHTS)
+    model = run / "with-words.safetensors"
+    model.unlink(missing_ok=True)  # of an earlier run; the same is made again
+    save_tuned(trained, decode, model)
+    return model
 
 
 def judge_model(
@@ -93,7 +114,7 @@ def judge_model(
 
 def make_final(args: argparse.Namespace, manifests: EnAlnumManifests) -> Mapping[str, Results]:
     """Train on everything, write the model that ships, and judge what was written."""
-    trained = read_model(train_on_pieces("en_alnum", args, args.out, train=manifests.train))
+    trained = read_model(learn(args, args.out, manifests.train))
     header = {**trained.header, "licence": LICENCE}
     write_model(args.model, header=header, tensors=trained.tensors, dtype=torch.float16)
     # What ships says what it learned from; an experiment keeps its list to itself.
