@@ -108,6 +108,13 @@ def check_log_probs(log_probs: Any, *, num_labels: int) -> LogProbs:
     return array
 
 
+def contiguous(array: LogProbs) -> LogProbs:
+    """Return the same numbers row by row in memory, as the C++ core reads them."""
+    if array.dtype == np.float32:
+        return np.ascontiguousarray(array, dtype=np.float32)
+    return np.ascontiguousarray(array, dtype=np.float64)
+
+
 def to_alphabet(labels: Alphabet | Sequence[str], *, blank: int) -> Alphabet:
     """Return an alphabet as it is, and a plain list of characters as one with that blank."""
     if isinstance(labels, Alphabet):

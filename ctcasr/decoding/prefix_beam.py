@@ -222,8 +222,7 @@ class PrefixBeamDecoder:
         context = self._context
         if context is None or context.lm is None:
             return None
-        words = [word for word, _, _ in self.alphabet.word_spans(labels)]
-        return context.lm_log_prob(words, labels)
+        return context.lm_log_prob(self.alphabet.words(labels), labels)
 
 
 class StreamingDecoder:
@@ -283,7 +282,7 @@ def _find_words(
     shares: Sequence[float] | None,
 ) -> tuple[Word, ...]:
     """Return the words of one label sequence, with their times and confidences."""
-    spans = align_all(log_probs.astype(np.float64), [labels], blank=alphabet.blank)[0]
+    spans = align_all(log_probs, [labels], blank=alphabet.blank)[0]
     if shares is None:
         return words_in_time(alphabet, labels, spans)
     confidences = word_confidences(alphabet, labels, found, shares)

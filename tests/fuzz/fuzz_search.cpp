@@ -6,8 +6,9 @@
 //
 // The arguments are the number of cases and the seed. Beside the sanitizers' own checks, what is
 // found must be in order and distinct; chunks must find, bit for bit, what one piece finds; a search
-// may come to a dead end only in a context; and a certificate must hold against a wide beam. The
-// Python side of the boundary is held by tests/test_decoding_backends.py.
+// may come to a dead end only in a context; a certificate must hold against a wide beam; and what is
+// aligned must be spans of its own labels, whatever the block. The Python side of the boundary is
+// held by tests/test_decoding_backends.py.
 
 #include <cstdio>
 #include <cstdlib>
@@ -18,6 +19,7 @@
 #include <set>
 #include <string>
 
+#include "align.hpp"
 #include "search.hpp"
 
 using namespace ctcasr;
@@ -226,6 +228,33 @@ void check_certificate(const Pruning& pruning, const std::vector<Float>& frames,
       fail("a rival above its bound");
 }
 
+template <typename Float>
+void check_alignment(Draw& draw, const Pruning& pruning, const std::vector<Float>& frames,
+                     int32_t num_frames) {
+  if (pruning.num_symbols == 1) return;
+  std::vector<int32_t> labels;
+  for (int32_t length = draw.between(0, num_frames + 2); length > 0; --length)
+    labels.push_back((pruning.blank + draw.between(1, pruning.num_symbols - 1)) %
+                     pruning.num_symbols);
+  const auto align = [&](int64_t block) {
+    return Aligner<Float>(frames.data(), num_frames, pruning.num_symbols, pruning.blank, labels,
+                          block)
+        .spans();
+  };
+  const auto spans = align(draw.between(1, 20));
+  if (spans != align(Aligner<Float>::kBlock)) fail("the block decides the alignment");
+  if (!spans) return;
+  if (spans->size() != labels.size()) fail("not a span for each label");
+  int64_t stop = 0;
+  for (size_t k = 0; k < labels.size(); ++k) {
+    const bool repeats = k && labels[k] == labels[k - 1];
+    if ((*spans)[k].first < stop + repeats || (*spans)[k].second <= (*spans)[k].first)
+      fail("labels overlap");
+    stop = (*spans)[k].second;
+  }
+  if (stop > num_frames) fail("a label after the end");
+}
+
 // Returns whether the search came to an end.
 template <typename Float>
 bool run_case(Draw& draw) {
@@ -238,6 +267,8 @@ bool run_case(Draw& draw) {
   std::optional<Context> context;
   if (draw.chance(0.7)) context = random_context(draw, num_symbols);
   const auto frames = random_frames<Float>(draw, num_frames, num_symbols);
+
+  check_alignment(draw, pruning, frames, num_frames);
 
   PrefixSearch whole(pruning, context ? &*context : nullptr);
   try {
