@@ -58,7 +58,7 @@ class Decoder {
   Outcome decode(const Float* log_probs, int64_t num_frames, int64_t count, bool certify) const {
     PrefixSearch search(pruning_, context_.get());
     search.advance(log_probs, num_frames);
-    if (!certify) return {search.found(count)};
+    if (!certify) return {search.found(log_probs, num_frames, count)};
     auto [found, others] = search.certify(log_probs, num_frames, count);
     return {std::move(found), others};
   }
@@ -134,6 +134,17 @@ nb::list decode_all(const Decoder& decoder, const std::vector<Matrix<Float>>& it
   nb::list results;
   for (const Outcome& outcome : outcomes) results.append(to_python(outcome));
   return results;
+}
+
+template <typename Float>
+nb::list found_so_far(const PrefixSearch& search, const Matrix<Float>& log_probs, int64_t count) {
+  check_width(log_probs, search.num_symbols());
+  std::vector<Found> found;
+  {
+    nb::gil_scoped_release release;
+    found = search.found(log_probs.data(), log_probs.shape(0), count);
+  }
+  return to_python(found);
 }
 
 // The frames of each label on the best path of a label sequence. The caller has seen to it that the
@@ -220,7 +231,8 @@ NB_MODULE(_core, module) {
              nb::gil_scoped_release release;
              self.advance(log_probs.data(), log_probs.shape(0));
            })
-      .def("found", [](const PrefixSearch& self, int64_t count) { return to_python(self.found(count)); })
+      .def("found", &found_so_far<float>, "log_probs"_a, "count"_a)
+      .def("found", &found_so_far<double>, "log_probs"_a, "count"_a)
       .def("stable", &PrefixSearch::stable);
 
   nb::class_<Decoder>(module, "Decoder")

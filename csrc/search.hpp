@@ -18,6 +18,7 @@
 #include "certificate.hpp"
 #include "context.hpp"
 #include "prefix_tree.hpp"
+#include "weighing.hpp"
 
 namespace ctcasr {
 
@@ -55,24 +56,32 @@ class PrefixSearch {
     for (int64_t t = 0; t < num_frames; ++t) step(log_probs + t * pruning_.num_symbols);
   }
 
-  // Up to `count` label sequences, best first, as if the text ended here.
-  std::vector<Found> found(int64_t count) const {
-    std::vector<double> ends(slots_.size());
+  // Up to `count` label sequences, best first, as if the text ended here. `log_probs` are all
+  // frames so far.
+  template <typename Float>
+  std::vector<Found> found(const Float* log_probs, int64_t num_frames, int64_t count) const {
+    std::vector<int32_t> nodes;
+    std::vector<double> ends;
     bool may_end = false;
-    for (size_t i = 0; i < slots_.size(); ++i) {
-      ends[i] = tree_.finish(slots_[i].node);
-      may_end = may_end || ends[i] != kForbidden;
+    for (const Slot& slot : slots_) {
+      nodes.push_back(slot.node);
+      ends.push_back(tree_.finish(slot.node));
+      may_end = may_end || ends.back() != kForbidden;
     }
     if (!may_end) std::fill(ends.begin(), ends.end(), 0.0);
+    const auto weighed = Weighing(tree_, nodes)
+                             .weigh(log_probs, num_frames, pruning_.num_symbols, pruning_.blank);
     struct Ranked {
-      double score, weighted;
+      double score, ctc;
       int32_t node;
     };
     std::vector<Ranked> ranked;
     for (size_t i = 0; i < slots_.size(); ++i) {
-      const double weighted = std::log(slots_[i].mass()) + log_scale_;
-      if (weighted + ends[i] > kForbidden)
-        ranked.push_back({weighted + ends[i], weighted, slots_[i].node});
+      const double worth = tree_.worth(nodes[i]);
+      const double kept = std::log(slots_[i].mass()) + log_scale_ - worth;
+      const double ctc = std::max(kept, weighed[i]);
+      if (ctc + worth + ends[i] > kForbidden)
+        ranked.push_back({ctc + worth + ends[i], ctc, nodes[i]});
     }
     const auto kept = std::min<int64_t>(count, static_cast<int64_t>(ranked.size()));
     std::partial_sort(ranked.begin(), ranked.begin() + kept, ranked.end(),
@@ -81,8 +90,7 @@ class PrefixSearch {
                       });
     std::vector<Found> results;
     for (int64_t k = 0; k < kept; ++k)
-      results.push_back({tree_.prefix(ranked[k].node), ranked[k].score,
-                         ranked[k].weighted - tree_.worth(ranked[k].node)});
+      results.push_back({tree_.prefix(ranked[k].node), ranked[k].score, ranked[k].ctc});
     return results;
   }
 

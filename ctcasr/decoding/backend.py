@@ -38,8 +38,8 @@ class Stream(Protocol):
     def advance(self, log_probs: LogProbs) -> None:
         """Go on by the frames of (T, V) natural logs."""
 
-    def found(self, count: int) -> list[Found]:
-        """Return up to `count` label sequences, best first, as if the text ended here."""
+    def found(self, log_probs: LogProbs, count: int) -> list[Found]:
+        """Return up to `count` label sequences, best first; `log_probs` are all frames so far."""
 
     def stable(self) -> tuple[int, ...]:
         """Return the labels with which everything still in the beam begins."""
@@ -111,7 +111,7 @@ class NumpySearcher:
         search = PrefixSearch(self._pruning, self._context)
         search.advance(log_probs)
         if not certify:
-            return Outcome(tuple(search.found(count)), None)
+            return Outcome(tuple(search.found(log_probs, count)), None)
         found, others_at_most = search.certify(log_probs, count)
         return Outcome(tuple(found), others_at_most)
 
@@ -157,8 +157,8 @@ class _CoreStream:
     def advance(self, log_probs: LogProbs) -> None:
         self._stream.advance(_of_one_type([log_probs])[0])
 
-    def found(self, count: int) -> list[Found]:
-        return [Found(*one) for one in self._stream.found(count)]
+    def found(self, log_probs: LogProbs, count: int) -> list[Found]:
+        return [Found(*one) for one in self._stream.found(contiguous(log_probs), count)]
 
     def stable(self) -> tuple[int, ...]:
         return tuple(self._stream.stable())

@@ -148,9 +148,8 @@ class PrefixBeamDecoder:
             lengths: (B,) frames that count; what lies beyond is never looked at.
 
         Returns:
-            Hypotheses with distinct labels. `ctc_log_prob` sums the paths that stayed in the beam,
-            or all paths with `certify`; word times come from a forced alignment. T = 0 gives one
-            empty hypothesis.
+            Hypotheses with distinct labels. `ctc_log_prob` sums all paths, also those that left the
+            beam; word times come from a forced alignment. T = 0 gives one empty hypothesis.
 
         Raises:
             ValueError: the shapes do not fit, the values are no log-probabilities, or nothing that
@@ -268,9 +267,9 @@ class StreamingDecoder:
     def finish(self) -> list[Hypothesis]:
         """Return the hypotheses over all frames so far, best first; more may still be fed."""
         decoder = self._decoder
-        found = tuple(self._stream.found(decoder._count))
         empty = np.zeros((0, len(decoder.alphabet)), dtype=np.float32)
         frames: LogProbs = np.concatenate([empty, *self._chunks])
+        found = tuple(self._stream.found(frames, decoder._count))
         return decoder._finish(frames, Outcome(found, None))
 
 

@@ -13,6 +13,9 @@ source only, so once the beam is full, no extension below the smallest staying m
 this cut-off is exact, and leaves few candidates to look at. Masses are linear and rescaled in every
 frame, so the inner loop takes no logarithm; what is e^-700 below the best is lost, nothing else.
 
+What is left at the end is weighed again over all its paths (weighing.py), since a beam loses some
+of their mass on the way, and not the same share of each.
+
 A context (context.py) weighs prefixes: masses carry its weight, exp of the nats that a prefix is
 worth, from the moment the prefix comes into being.
 
@@ -34,6 +37,7 @@ from numpy.typing import NDArray
 from ctcasr.decoding.certificate import certify
 from ctcasr.decoding.context import Context, State
 from ctcasr.decoding.log_probs import LogProbs
+from ctcasr.decoding.weighing import weigh
 
 ROOT = 0
 
@@ -63,7 +67,7 @@ class Found:
     Attributes:
         labels: without blanks.
         log_prob: of the labels and their context together.
-        ctc_log_prob: of the paths that stayed in the beam.
+        ctc_log_prob: of all paths.
     """
 
     labels: tuple[int, ...]
@@ -101,25 +105,31 @@ class PrefixSearch:
             self._in_label /= largest
             self._log_scale += peak + float(np.log(largest))
 
-    def found(self, count: int) -> list[Found]:
+    def found(self, log_probs: LogProbs, count: int) -> list[Found]:
         """Return up to `count` label sequences, best first, as if the text ended here.
 
         Where the context lets no active prefix end here, as in the middle of a word, all are
         returned as they stand.
+
+        Args:
+            log_probs: all frames that the search was given.
+            count: most label sequences returned.
         """
         tree = self._tree
         ends = np.array([tree.finish(int(node)) for node in self._active])
         if np.isneginf(ends).all():
             ends = np.zeros(len(ends))
+        worths = tree.worth[self._active]
         with np.errstate(divide="ignore"):
-            weighted = np.log(self._mass) + self._log_scale
-        scores = weighted + ends
+            kept = np.log(self._mass) + self._log_scale - worths
+        ctc_log_probs = np.maximum(kept, self._weigh(log_probs))
+        scores = ctc_log_probs + worths + ends
         order = np.lexsort([self._active, -scores])
         return [
             Found(
                 labels=tree.prefix(int(self._active[k])),
                 log_prob=float(scores[k]),
-                ctc_log_prob=float(weighted[k] - tree.worth[self._active[k]]),
+                ctc_log_prob=float(ctc_log_probs[k]),
             )
             for k in order[:count]
             if scores[k] > -np.inf
@@ -161,6 +171,23 @@ class PrefixSearch:
             if weighed.log_probs[node] > -np.inf
         ]
         return found, max(second, weighed.outside_at_most)
+
+    def _weigh(self, log_probs: LogProbs) -> NDArray[np.float64]:
+        """Return the log-mass of all paths of each active prefix."""
+        tree = self._tree
+        is_wanted = np.zeros(len(tree.parents), dtype=bool)
+        for node in self._active.tolist():
+            while node >= 0 and not is_wanted[node]:
+                is_wanted[node] = True
+                node = int(tree.parents[node])
+        places = np.cumsum(is_wanted) - 1
+        wanted = np.flatnonzero(is_wanted)
+        parents = np.concatenate([[-1], places[tree.parents[wanted[1:]]]])
+        weighed = weigh(
+            log_probs.astype(np.float64), parents, tree.labels[wanted], blank=self._pruning.blank
+        )
+        found: NDArray[np.float64] = weighed[places[self._active]]
+        return found
 
     @property
     def _mass(self) -> NDArray[np.float64]:

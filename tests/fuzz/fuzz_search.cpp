@@ -223,7 +223,7 @@ void check_certificate(const Pruning& pruning, const std::vector<Float>& frames,
   const auto& best = certified.front();
   PrefixSearch wide({pruning.num_symbols, pruning.blank, 2000, 0.0, 0.0}, nullptr);
   wide.advance(frames.data(), num_frames);
-  for (const Found& rival : wide.found(2))
+  for (const Found& rival : wide.found(frames.data(), num_frames, 2))
     if (rival.labels != best.labels && rival.log_prob > bound + 1e-6 * (1 - bound))
       fail("a rival above its bound");
 }
@@ -277,7 +277,7 @@ bool run_case(Draw& draw) {
     if (!context && pruning.label_threshold == 0.0) fail("a dead end without a context");
     return false;
   }
-  const auto found = whole.found(pruning.beam);
+  const auto found = whole.found(frames.data(), num_frames, pruning.beam);
   check_found(found, pruning);
 
   PrefixSearch begun(pruning, context ? &*context : nullptr);
@@ -291,7 +291,7 @@ bool run_case(Draw& draw) {
       fail("what was stable has changed");
     stable = longer;
   }
-  if (!are_equal(begun.found(pruning.beam), found)) fail("chunks find something else");
+  if (!are_equal(begun.found(frames.data(), num_frames, pruning.beam), found)) fail("chunks find something else");
   if (!context && num_frames <= 7 && num_symbols <= 4)
     check_certificate(pruning, frames, num_frames);
   return true;
