@@ -12,6 +12,7 @@
 #include <limits>
 #include <vector>
 
+#include "largest.hpp"
 #include "prefix_tree.hpp"
 
 namespace ctcasr {
@@ -54,10 +55,10 @@ class Weighing {
     double log_scale = 0.0, rescale = 1.0;
     for (int64_t t = 0; t < num_frames; ++t) {
       const Float* frame = log_probs + t * num_symbols;
-      const double peak = *std::max_element(frame, frame + num_symbols);
+      const double peak = largest(frame, num_symbols);
       const double of_blank = std::exp(frame[blank] - peak);
       stop = static_cast<size_t>(prefixes_[stop - 1].furthest) + 1;
-      double largest = 0.0;
+      double most = 0.0;
       for (size_t at = stop - 1; at + 1 > first; --at) {  // children before their parents
         const Prefix& prefix = prefixes_[at];
         Mass& mass = masses_[at];
@@ -72,11 +73,11 @@ class Weighing {
           mass.in_label = (mass.in_label + arriving) * probs[prefix.label];
         }
         mass.in_blank = sum * of_blank;
-        largest = std::max(largest, mass.in_blank + mass.in_label);
+        most = std::max(most, mass.in_blank + mass.in_label);
       }
-      if (largest == 0.0) return std::vector<double>(places_.size(), kForbidden);
-      rescale = 1.0 / largest;
-      const double least = kNegligible * largest;
+      if (most == 0.0) return std::vector<double>(places_.size(), kForbidden);
+      rescale = 1.0 / most;
+      const double least = kNegligible * most;
       for (size_t at = first; at < stop; ++at) {
         Mass& mass = masses_[at];
         const double kept = mass.in_blank + mass.in_label >= least ? rescale : 0.0;
@@ -85,7 +86,7 @@ class Weighing {
       }
       while (masses_[first].is_zero()) ++first;
       while (masses_[stop - 1].is_zero()) --stop;
-      log_scale += peak + std::log(largest);
+      log_scale += peak + std::log(most);
     }
     std::vector<double> weighed;
     for (const int32_t place : places_)

@@ -11,7 +11,8 @@ A prefix may stay as it is for a frame, or be extended by one label. The mass of
 first, together with what flows from an active parent into its active child. A new prefix has one
 source only, so once the beam is full, no extension below the smallest staying mass can survive:
 this cut-off is exact, and leaves few candidates to look at. Masses are linear and rescaled in every
-frame, so the inner loop takes no logarithm; what is e^-700 below the best is lost, nothing else.
+frame by a power of two, which rounds nothing, so the inner loop takes no logarithm; what is e^-700
+below the best is lost, nothing else.
 
 What is left at the end is weighed again over all its paths (weighing.py), since a beam loses some
 of their mass on the way, and not the same share of each.
@@ -29,6 +30,7 @@ Sources: Graves 2012, "Supervised Sequence Labelling", section 7.5.2;
 Hannun et al. 2014, arXiv:1408.2873, algorithm 1.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,10 +102,10 @@ class PrefixSearch:
         for frame in log_probs.astype(np.float64):
             peak = float(frame.max())
             self._step(frame, log_peak=peak)
-            largest = float(self._mass.max())
-            self._in_blank /= largest
-            self._in_label /= largest
-            self._log_scale += peak + float(np.log(largest))
+            _, exponent = np.frexp(self._mass.max())
+            self._in_blank = np.ldexp(self._in_blank, -exponent)
+            self._in_label = np.ldexp(self._in_label, -exponent)
+            self._log_scale += peak + float(exponent) * math.log(2)
 
     def found(self, log_probs: LogProbs, count: int) -> list[Found]:
         """Return up to `count` label sequences, best first, as if the text ended here.
@@ -225,7 +227,7 @@ class PrefixSearch:
         is_new = np.concatenate([np.zeros(len(staying)), np.ones(len(grown))])
         origin = np.concatenate([nodes, nodes[source]])
         order = np.lexsort([np.concatenate([last, label]), origin, is_new, -scores])
-        kept = order[: pruning.beam]
+        kept = np.sort(order[: pruning.beam])
         kept = kept[scores[kept] > floor]
         old, new = kept[kept < len(nodes)], kept[kept >= len(nodes)] - len(nodes)
         source, label = source[new], label[new]
