@@ -1,8 +1,9 @@
-// The Python side of the C++ search: arrays in, label sequences out; the GIL is released while it
-// searches. ctcasr/decoding/backend.py is its only caller.
+// The Python side of the C++ core: arrays in, label sequences out; the GIL is released while it
+// works. In ctcasr/decoding, backend.py calls the search and align.py the alignment.
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/vector.h>
 
@@ -15,6 +16,7 @@
 #include <system_error>
 #include <thread>
 
+#include "align.hpp"
 #include "search.hpp"
 
 namespace nb = nanobind;
@@ -56,7 +58,7 @@ class Decoder {
   Outcome decode(const Float* log_probs, int64_t num_frames, int64_t count, bool certify) const {
     PrefixSearch search(pruning_, context_.get());
     search.advance(log_probs, num_frames);
-    if (!certify) return {search.found(count)};
+    if (!certify) return {search.found(log_probs, num_frames, count)};
     auto [found, others] = search.certify(log_probs, num_frames, count);
     return {std::move(found), others};
   }
@@ -134,6 +136,35 @@ nb::list decode_all(const Decoder& decoder, const std::vector<Matrix<Float>>& it
   return results;
 }
 
+template <typename Float>
+nb::list found_so_far(const PrefixSearch& search, const Matrix<Float>& log_probs, int64_t count) {
+  check_width(log_probs, search.num_symbols());
+  std::vector<Found> found;
+  {
+    nb::gil_scoped_release release;
+    found = search.found(log_probs.data(), log_probs.shape(0), count);
+  }
+  return to_python(found);
+}
+
+// The frames of each label on the best path of a label sequence. The caller has seen to it that the
+// labels fit the columns and the frames.
+template <typename Float>
+std::optional<std::vector<Span>> align(const Matrix<Float>& log_probs,
+                                       const Array<int32_t>& labels, int32_t blank,
+                                       int64_t block) {
+  const auto num_symbols = static_cast<int32_t>(log_probs.shape(1));
+  const auto wanted = to_vector(labels);
+  for (const int32_t label : wanted)
+    if (label < 0 || label >= num_symbols) throw std::invalid_argument("a label has no column");
+  if (blank < 0 || blank >= num_symbols || block < 1)
+    throw std::invalid_argument("blank has no column, or a block no frames");
+  nb::gil_scoped_release release;
+  const Aligner<Float> aligner(log_probs.data(), log_probs.shape(0), num_symbols, blank, wanted,
+                               block);
+  return aligner.spans();
+}
+
 Children make_children(const Array<int32_t>& first, const Array<int32_t>& symbol,
                        const Array<int32_t>& node) {
   return {to_vector(first), to_vector(symbol), to_vector(node)};
@@ -143,6 +174,9 @@ Children make_children(const Array<int32_t>& first, const Array<int32_t>& symbol
 
 NB_MODULE(_core, module) {
   using namespace ctcasr;
+
+  module.def("align", &align<float>, "log_probs"_a, "labels"_a, "blank"_a, "block"_a);
+  module.def("align", &align<double>, "log_probs"_a, "labels"_a, "blank"_a, "block"_a);
 
   nb::class_<Context>(module, "Context")
       .def("__init__",
@@ -197,7 +231,8 @@ NB_MODULE(_core, module) {
              nb::gil_scoped_release release;
              self.advance(log_probs.data(), log_probs.shape(0));
            })
-      .def("found", [](const PrefixSearch& self, int64_t count) { return to_python(self.found(count)); })
+      .def("found", &found_so_far<float>, "log_probs"_a, "count"_a)
+      .def("found", &found_so_far<double>, "log_probs"_a, "count"_a)
       .def("stable", &PrefixSearch::stable);
 
   nb::class_<Decoder>(module, "Decoder")

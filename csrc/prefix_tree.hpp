@@ -62,16 +62,15 @@ class PrefixTree {
 
   // The node one label further, or -1 if there is none yet.
   int32_t find(int32_t node, int32_t label) const {
-    const uint64_t key = make_key(node, label);
-    for (size_t at = home(key);; at = (at + 1) & (table_.size() - 1))
-      if (table_[at].child == kFree || table_[at].key == key) return table_[at].child;
+    return table_[place(make_key(node, label))].child;
   }
 
   // Returns the node one label further, made when first asked for.
   int32_t grow(int32_t node, int32_t label, const Context::Extension& extension) {
-    const int32_t known = find(node, label);
-    if (known >= 0) return known;
+    Entry& entry = table_[place(make_key(node, label))];
+    if (entry.child != kFree) return entry.child;
     const int32_t child = size();
+    entry = {make_key(node, label), child};
     nodes_.push_back({node, label});
     slots_.push_back(-1);
     if (context_) {
@@ -82,9 +81,11 @@ class PrefixTree {
     }
     if (nodes_.size() * 2 > table_.size()) {
       table_.assign(table_.size() * 4, {0, kFree});
-      for (int32_t other = 1; other < child; ++other) insert(other);
+      for (int32_t other = 1; other <= child; ++other) {
+        const uint64_t key = make_key(parent(other), this->label(other));
+        table_[place(key)] = {key, other};
+      }
     }
-    insert(child);
     return child;
   }
 
@@ -124,15 +125,11 @@ class PrefixTree {
     return (static_cast<uint64_t>(node) << 32) | static_cast<uint32_t>(label);
   }
 
-  size_t home(uint64_t key) const {
-    return ((key * 0x9E3779B97F4A7C15ull) >> 32) & (table_.size() - 1);
-  }
-
-  void insert(int32_t child) {
-    const uint64_t key = make_key(nodes_[child].parent, nodes_[child].label);
-    size_t at = home(key);
-    while (table_[at].child != kFree) at = (at + 1) & (table_.size() - 1);
-    table_[at] = {key, child};
+  // Where a key is in the table, or where it is to be put.
+  size_t place(uint64_t key) const {
+    size_t at = ((key * 0x9E3779B97F4A7C15ull) >> 32) & (table_.size() - 1);
+    while (table_[at].child != kFree && table_[at].key != key) at = (at + 1) & (table_.size() - 1);
+    return at;
   }
 
   const Context* context_;

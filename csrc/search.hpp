@@ -8,16 +8,22 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <functional>
 #include <limits>
 #include <numeric>
 #include <stdexcept>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "certificate.hpp"
 #include "context.hpp"
+#include "largest.hpp"
 #include "prefix_tree.hpp"
+#include "weighing.hpp"
 
 namespace ctcasr {
 
@@ -41,10 +47,13 @@ class PrefixSearch {
       : pruning_(pruning),
         context_(context),
         tree_(context),
-        probs_(pruning.num_symbols),
-        probs_frame_(pruning.num_symbols, -1) {
-    slots_.push_back({kRootNode, -1, 1.0, 0.0});
-    tree_.set_slot(kRootNode, 0);
+        least_log_prob_(std::log(pruning.label_threshold)),
+        probs_(pruning.num_symbols + 1, 0.0),
+        probs_frame_(pruning.num_symbols + 1, -1),
+        label_arranged_(pruning.num_symbols + 1, -1) {
+    slots_.push_back({kRootNode, pruning.num_symbols, 0, 1.0});
+    masses_ = {{1.0, 0.0}, {0.0, 0.0}};
+    arrange();
   }
 
   int32_t num_symbols() const { return pruning_.num_symbols; }
@@ -55,24 +64,32 @@ class PrefixSearch {
     for (int64_t t = 0; t < num_frames; ++t) step(log_probs + t * pruning_.num_symbols);
   }
 
-  // Up to `count` label sequences, best first, as if the text ended here.
-  std::vector<Found> found(int64_t count) const {
-    std::vector<double> ends(slots_.size());
+  // Up to `count` label sequences, best first, as if the text ended here. `log_probs` are all
+  // frames so far.
+  template <typename Float>
+  std::vector<Found> found(const Float* log_probs, int64_t num_frames, int64_t count) const {
+    std::vector<int32_t> nodes;
+    std::vector<double> ends;
     bool may_end = false;
-    for (size_t i = 0; i < slots_.size(); ++i) {
-      ends[i] = tree_.finish(slots_[i].node);
-      may_end = may_end || ends[i] != kForbidden;
+    for (const Slot& slot : slots_) {
+      nodes.push_back(slot.node);
+      ends.push_back(tree_.finish(slot.node));
+      may_end = may_end || ends.back() != kForbidden;
     }
     if (!may_end) std::fill(ends.begin(), ends.end(), 0.0);
+    const auto weighed = Weighing(tree_, nodes)
+                             .weigh(log_probs, num_frames, pruning_.num_symbols, pruning_.blank);
     struct Ranked {
-      double score, weighted;
+      double score, ctc;
       int32_t node;
     };
     std::vector<Ranked> ranked;
     for (size_t i = 0; i < slots_.size(); ++i) {
-      const double weighted = std::log(slots_[i].mass()) + log_scale_;
-      if (weighted + ends[i] > kForbidden)
-        ranked.push_back({weighted + ends[i], weighted, slots_[i].node});
+      const double worth = tree_.worth(nodes[i]);
+      const double kept = std::log(masses_[i].sum()) + log_scale() - worth;
+      const double ctc = std::max(kept, weighed[i]);
+      if (ctc + worth + ends[i] > kForbidden)
+        ranked.push_back({ctc + worth + ends[i], ctc, nodes[i]});
     }
     const auto kept = std::min<int64_t>(count, static_cast<int64_t>(ranked.size()));
     std::partial_sort(ranked.begin(), ranked.begin() + kept, ranked.end(),
@@ -81,8 +98,7 @@ class PrefixSearch {
                       });
     std::vector<Found> results;
     for (int64_t k = 0; k < kept; ++k)
-      results.push_back({tree_.prefix(ranked[k].node), ranked[k].score,
-                         ranked[k].weighted - tree_.worth(ranked[k].node)});
+      results.push_back({tree_.prefix(ranked[k].node), ranked[k].score, ranked[k].ctc});
     return results;
   }
 
@@ -117,16 +133,23 @@ class PrefixSearch {
   }
 
  private:
-  // An active prefix and the mass of its paths that end in blank, or in its last label.
+  // An active prefix: its last label (the root's is a column of its own, without probability), the
+  // slot of its parent (or one beyond the last), and what it is worth beyond that.
   struct Slot {
     int32_t node, last;
-    double in_blank, in_label;
-    double mass() const { return in_blank + in_label; }
+    int32_t parent;
+    double factor;
   };
 
-  // A prefix that might be in the beam after this frame: that of a slot as it is (label -1), or
-  // extended by a label, worth what extensions_[extension] says.
-  struct Candidate {
+  // Of a prefix's paths: those that end in blank, and those in its last label.
+  struct Mass {
+    double in_blank, in_label;
+    double sum() const { return in_blank + in_label; }
+  };
+
+  // A prefix that might come into the beam: that of a slot extended by a label, worth what
+  // extensions_[extension] says.
+  struct Growth {
     double score;
     int32_t slot, label, extension;
   };
@@ -136,81 +159,89 @@ class PrefixSearch {
     double prob;
   };
 
-  bool is_better(const Candidate& a, const Candidate& b) const {
-    if (a.score != b.score) return a.score > b.score;
-    if ((a.label < 0) != (b.label < 0)) return a.label < 0;
-    if (a.slot != b.slot) return slots_[a.slot].node < slots_[b.slot].node;
-    return a.label < b.label;
-  }
+  // Masses are counted in units of exp(log_scale()); a power of two rounds nothing.
+  double log_scale() const { return log_peaks_ + static_cast<double>(exponent_) * kLn2; }
 
   template <typename Float>
   void step(const Float* log_probs) {
     ++frame_;
-    const int32_t blank = pruning_.blank;
-    const double peak = *std::max_element(log_probs, log_probs + pruning_.num_symbols);
-    const double of_blank = prob(log_probs, blank, peak);
-
-    // Staying: blank, the last label again, and what flows in from an active parent.
-    const size_t num_active = slots_.size();
-    stays_.resize(num_active);
-    arrived_.assign(num_active, 0);
-    double best = 0.0, least = std::numeric_limits<double>::infinity();
-    for (size_t i = 0; i < num_active; ++i) {
-      const Slot& slot = slots_[i];
-      Slot& stay = stays_[i];
-      stay = {slot.node, slot.last, slot.mass() * of_blank, 0.0};
-      if (slot.last >= 0) {
-        const double of_last = prob(log_probs, slot.last, peak);
-        stay.in_label = slot.in_label * of_last;
-        const int32_t from = tree_.slot(tree_.parent(slot.node));
-        if (from >= 0) {
-          const Slot& parent = slots_[from];
-          arrived_[from] |= bit(slot.last);
-          const double mass = parent.last == slot.last ? parent.in_blank : parent.mass();
-          stay.in_label += mass * of_last * tree_.factor(slot.node);
-        }
-      }
-      best = std::max(best, stay.mass());
-      least = std::min(least, stay.mass());
-    }
+    const double peak = largest(log_probs, pruning_.num_symbols);
+    log_peaks_ += peak;
+    exponent_ += pending_exponent_;
+    for (const int32_t label : last_labels_) prob(log_probs, label, peak);
+    stay(prob(log_probs, pruning_.blank, peak));
 
     // Extending: by the likeliest labels first, until nothing below can survive.
-    const bool is_full = num_active == static_cast<size_t>(pruning_.beam);
-    double floor = std::max(pruning_.threshold * best, is_full ? least : 0.0);
+    const bool is_full = slots_.size() == static_cast<size_t>(pruning_.beam);
+    double best = best_staying_;
+    double floor = std::max(pruning_.threshold * best, is_full ? least_staying_ : 0.0);
     choose_labels(log_probs, peak, floor);
-    candidates_.clear();
-    extensions_.clear();
-    for (size_t i = 0; i < num_active; ++i)
-      candidates_.push_back({stays_[i].mass(), static_cast<int32_t>(i), -1, -1});
-    for (size_t i = 0; i < num_active; ++i) extend(i, best, floor);
+    growths_.clear();
+    num_cut_ = 0;
+    if (!continuing_.empty() || !others_.empty()) extend(best, floor);
     if (best <= 0.0)
       throw std::domain_error("nothing that the lexicon allows has a probability above zero");
 
-    leave_best();
+    // Mostly, all that was there stays and nothing is new.
+    masses_.swap(staying_);
     floor = pruning_.threshold * best;
-    candidates_.erase(std::remove_if(candidates_.begin(), candidates_.end(),
-                                     [floor](const Candidate& c) { return c.score <= floor; }),
-                      candidates_.end());
-    keep(best);
-    log_scale_ += peak + std::log(best);
+    if (!growths_.empty() || least_staying_ <= floor) choose_survivors(floor);
+    rescale(best);
+  }
+
+  // Has the next frame divide all masses by the power of two that is next to the best one.
+  void rescale(double best) {
+    constexpr int kLowest = -1000;  // where numbers begin to be too small for that
+    std::frexp(best, &pending_exponent_);
+    if (pending_exponent_ < kLowest) {
+      for (Mass& mass : masses_)
+        mass = {std::ldexp(mass.in_blank, -pending_exponent_),
+                std::ldexp(mass.in_label, -pending_exponent_)};
+      exponent_ += std::exchange(pending_exponent_, 0);
+    }
+    pending_scale_ = std::ldexp(1.0, -pending_exponent_);
+  }
+
+  // Staying: blank, the last label again, and what flows in from an active parent.
+  void stay(double of_blank) {
+    const size_t num_active = slots_.size();
+    staying_.resize(num_active + 1);
+    sums_.resize(num_active);
+    scores_.resize(num_active);
+    double best = 0.0, least = std::numeric_limits<double>::infinity();
+    for (size_t i = 0; i < num_active; ++i) {
+      const Slot& slot = slots_[i];
+      const Mass& mass = masses_[i];
+      const Mass& from = masses_[slot.parent];
+      const double in_label = repeats_[i] ? 0.0 : from.in_label;
+      const double arriving = (from.in_blank + in_label) * slot.factor;
+      sums_[i] = mass.sum();
+      staying_[i] = {sums_[i] * of_blank, (mass.in_label + arriving) * probs_[slot.last]};
+      scores_[i] = staying_[i].sum();
+      best = std::max(best, scores_[i]);
+      least = std::min(least, scores_[i]);
+    }
+    staying_[num_active] = {0.0, 0.0};
+    best_staying_ = best;
+    least_staying_ = least;
   }
 
   // Lists the labels that some prefix may be extended by, likeliest first.
   template <typename Float>
   void choose_labels(const Float* log_probs, double peak, double floor) {
     double most_continuing = 0.0, most_other = 0.0;
-    for (const Slot& slot : slots_) {
-      const auto gains = tree_.gains(slot.node);
-      most_continuing = std::max(most_continuing, slot.mass() * gains.inside);
-      most_other = std::max(most_other, slot.mass() * gains.other);
+    for (size_t i = 0; i < slots_.size(); ++i) {
+      const auto gains = tree_.gains(slots_[i].node);
+      most_continuing = std::max(most_continuing, sums_[i] * gains.inside);
+      most_other = std::max(most_other, sums_[i] * gains.other);
     }
-    const double wanted = std::log(pruning_.label_threshold);
     // Slightly lower than need be, as the exact comparison follows in `extend_by`.
-    const auto needed = [floor](double most) {
-      return floor > 0.0 ? std::log(floor / most) - 1e-9 : kForbidden;
+    const auto needed = [floor, this](double most) {
+      return floor > 0.0 ? std::log(floor / (most * pending_scale_)) - 1e-9 : kForbidden;
     };
-    const double continuing = needed(most_continuing), other = needed(most_other);
-    const double either = std::max(std::min(continuing, other) + peak, wanted);
+    const double other = needed(most_other);
+    const double continuing = context_ ? needed(most_continuing) : other;
+    const double either = std::max(std::min(continuing, other) + peak, least_log_prob_);
     continuing_.clear();
     others_.clear();
     for (int32_t k = 0; k < pruning_.num_symbols; ++k) {
@@ -226,104 +257,225 @@ class PrefixSearch {
     std::sort(others_.begin(), others_.end(), is_likelier);
   }
 
-  // Adds the extensions of one prefix that may survive, and raises the floor by them.
-  void extend(size_t i, double& best, double& floor) {
-    const auto gains = tree_.gains(slots_[i].node);
-    extend_by(continuing_, gains.inside, i, best, floor);
-    extend_by(others_, gains.other, i, best, floor);
+  // Lists the extensions that may survive, and raises the floor by them.
+  void extend(double& best, double& floor) {
+    arrived_.assign(slots_.size() + 1, 0);
+    for (const Slot& slot : slots_) arrived_[slot.parent] |= bit(slot.last);
+    extensions_.clear();
+    most_scores_ = scores_.size() + static_cast<size_t>(pruning_.beam);
+    gains_.clear();
+    for (const Slot& slot : slots_) gains_.push_back(tree_.gains(slot.node).other);
+    extend_by(others_, best, floor);
+    if (continuing_.empty()) return;
+    gains_.clear();
+    for (const Slot& slot : slots_) gains_.push_back(tree_.gains(slot.node).inside);
+    extend_by(continuing_, best, floor);
   }
 
-  void extend_by(const std::vector<LabelProb>& labels, double gain, size_t i, double& best,
-                 double& floor) {
-    const Slot& slot = slots_[i];
-    const double reach = slot.mass() * gain;
-    const auto most = 2 * static_cast<size_t>(pruning_.beam);
+  void extend_by(const std::vector<LabelProb>& labels, double& best, double& floor) {
+    double reach = 0.0;
+    for (size_t i = 0; i < slots_.size(); ++i) reach = std::max(reach, sums_[i] * gains_[i]);
     for (const auto& [label, of_label] : labels) {
       if (reach * of_label < floor) break;
-      const double mass = (label == slot.last ? slot.in_blank : slot.mass()) * of_label;
-      if (mass * gain < floor || mass <= 0.0) continue;
-      const bool may_have_arrived = arrived_[i] & bit(label);
-      const int32_t child = context_ || may_have_arrived ? tree_.find(slot.node, label) : -1;
-      if (child >= 0 && tree_.slot(child) >= 0) continue;
-      Candidate candidate{mass, static_cast<int32_t>(i), label, -1};
-      if (context_) {
-        Context::Extension extension{};
-        if (child >= 0) {
-          candidate.score *= tree_.factor(child);
-        } else {
-          extension = tree_.extend(slot.node, label);
-          candidate.score *= std::exp(extension.worth);
-        }
-        if (candidate.score < floor || candidate.score <= 0.0) continue;
-        candidate.extension = static_cast<int32_t>(extensions_.size());
-        extensions_.push_back(extension);
-      }
-      candidates_.push_back(candidate);
-      if (candidate.score > best) {
-        best = candidate.score;
-        floor = std::max(floor, pruning_.threshold * best);
-      }
-      if (candidates_.size() > most) floor = std::max(floor, leave_best());
+      for (size_t i = 0; i < slots_.size(); ++i)
+        if (sums_[i] * of_label * gains_[i] >= floor) extend_by(label, of_label, i, best, floor);
     }
   }
 
-  // Leaves the best candidates, as many as the beam holds; returns the last one's score.
-  double leave_best() {
+  void extend_by(int32_t label, double of_label, size_t i, double& best, double& floor) {
+    const Slot& slot = slots_[i];
+    const double mass = (label == slot.last ? masses_[i].in_blank : sums_[i]) * of_label;
+    if (mass * gains_[i] < floor || mass <= 0.0) return;
+    const bool may_have_arrived = arrived_[i] & bit(label);
+    const int32_t child = context_ || may_have_arrived ? tree_.find(slot.node, label) : -1;
+    if (child >= 0 && tree_.slot(child) >= 0) return;
+    Growth growth{mass, static_cast<int32_t>(i), label, -1};
+    if (context_) {
+      Context::Extension extension{};
+      if (child >= 0) {
+        growth.score *= tree_.factor(child);
+      } else {
+        extension = tree_.extend(slot.node, label);
+        growth.score *= std::exp(extension.worth);
+      }
+      if (growth.score < floor || growth.score <= 0.0) return;
+      growth.extension = static_cast<int32_t>(extensions_.size());
+      extensions_.push_back(extension);
+    }
+    growths_.push_back(growth);
+    scores_.push_back(growth.score);
+    if (growth.score > best) {
+      best = growth.score;
+      floor = std::max(floor, pruning_.threshold * best);
+    }
+    if (scores_.size() > most_scores_) {
+      floor = std::max(floor, cut_off());
+      most_scores_ = scores_.size() + static_cast<size_t>(pruning_.beam);
+    }
+  }
+
+  // The `rank`-th largest score: counted by half powers of two first, as few share one.
+  double score_of_rank(size_t rank) {
+    constexpr int kNumBins = 128, kBinShift = 51;
+    const auto bits_of = [](double score) {
+      uint64_t bits;
+      std::memcpy(&bits, &score, sizeof bits);
+      return bits >> kBinShift;
+    };
+    const uint64_t highest = bits_of(*std::max_element(scores_.begin(), scores_.end()));
+    const auto bin_of = [&](double score) {
+      return std::min<uint64_t>(highest - bits_of(score), kNumBins - 1);
+    };
+    uint32_t counts[kNumBins] = {};
+    for (const double score : scores_) ++counts[bin_of(score)];
+    size_t bin = 0;
+    for (; counts[bin] < rank; ++bin) rank -= counts[bin];
+    ranked_.resize(scores_.size());
+    size_t num_ranked = 0;
+    for (const double score : scores_) {
+      ranked_[num_ranked] = score;
+      num_ranked += bin_of(score) == bin;
+    }
+    const auto at = ranked_.begin() + static_cast<std::ptrdiff_t>(rank - 1);
+    std::nth_element(ranked_.begin(), at, ranked_.begin() + static_cast<std::ptrdiff_t>(num_ranked),
+                     std::greater<double>());
+    return *at;
+  }
+
+  // Drops extensions below the last score that the beam has room for; returns that score.
+  double cut_off() {
     const auto beam = static_cast<size_t>(pruning_.beam);
-    if (candidates_.size() <= beam) return 0.0;
-    std::nth_element(
-        candidates_.begin(), candidates_.begin() + (beam - 1), candidates_.end(),
-        [this](const Candidate& a, const Candidate& b) { return is_better(a, b); });
-    candidates_.resize(beam);
-    return candidates_.back().score;
+    if (scores_.size() <= beam) return 0.0;
+    if (scores_.size() == num_cut_) return cut_;  // nothing has come since
+    const double least = score_of_rank(beam);
+    growths_.erase(std::remove_if(growths_.begin(), growths_.end(),
+                                  [least](const Growth& growth) { return growth.score < least; }),
+                   growths_.end());
+    scores_.resize(slots_.size());
+    for (const Growth& growth : growths_) scores_.push_back(growth.score);
+    num_cut_ = scores_.size();
+    cut_ = least;
+    return least;
   }
 
-  // Makes the survivors the active prefixes, their masses relative to the best one's.
-  void keep(double best) {
-    // New prefixes are numbered in the order of their scores, after all that stay.
-    const auto first_new =
-        std::partition(candidates_.begin(), candidates_.end(),
-                       [](const Candidate& candidate) { return candidate.label < 0; });
-    std::sort(first_new, candidates_.end(),
-              [this](const Candidate& a, const Candidate& b) { return is_better(a, b); });
-    for (const Slot& slot : slots_) tree_.set_slot(slot.node, -1);
-    next_.clear();
-    for (auto it = candidates_.begin(); it != first_new; ++it) {
-      const Slot& stay = stays_[it->slot];
-      next_.push_back({stay.node, stay.last, stay.in_blank / best, stay.in_label / best});
+  // Of several prefixes with the last score that the beam has room for, forgets those that come
+  // last: extensions after those that stay, then by the numbers of their parents and labels.
+  void break_ties(double least) {
+    const auto num_above = std::count_if(scores_.begin(), scores_.end(),
+                                         [least](double score) { return score > least; });
+    const auto room = pruning_.beam - num_above;
+    if (std::count(scores_.begin(), scores_.end(), least) <= room) return;
+    std::vector<size_t> tied;
+    for (size_t at = 0; at < scores_.size(); ++at)
+      if (scores_[at] == least) tied.push_back(at);
+    const auto key = [this](size_t at) {
+      const size_t num_active = slots_.size();
+      if (at < num_active) return std::make_tuple(false, slots_[at].node, -1);
+      const Growth& growth = growths_[at - num_active];
+      return std::make_tuple(true, slots_[growth.slot].node, growth.label);
+    };
+    std::sort(tied.begin(), tied.end(), [key](size_t a, size_t b) { return key(a) < key(b); });
+    for (size_t k = static_cast<size_t>(room); k < tied.size(); ++k) scores_[tied[k]] = -1.0;
+  }
+
+  // Makes the best prefixes whose scores are above a floor the active ones: first those that stay,
+  // in their old order, then the new ones, in that of their parents and labels.
+  void choose_survivors(double floor) {
+    const size_t num_active = slots_.size();
+    const double least = cut_off();
+    if (scores_.size() > static_cast<size_t>(pruning_.beam)) break_ties(least);
+    const auto survives = [&](size_t at) { return (scores_[at] >= least) & (scores_[at] > floor); };
+    size_t num_old = 0, num_new = 0;
+    next_slots_.resize(num_active);
+    staying_.resize(num_active);
+    for (size_t i = 0; i < num_active; ++i) {  // no branch, as none could be foreseen
+      tree_.set_slot(slots_[i].node, -1);
+      next_slots_[num_old] = slots_[i];
+      staying_[num_old] = masses_[i];
+      num_old += survives(i);
     }
-    for (auto it = first_new; it != candidates_.end(); ++it) {
-      const auto extension = context_ ? extensions_[it->extension] : Context::Extension{};
-      const int32_t node = tree_.grow(slots_[it->slot].node, it->label, extension);
-      next_.push_back({node, it->label, 0.0, it->score / best});
+    next_slots_.resize(num_old);
+    staying_.resize(num_old);
+    for (size_t k = 0; k < growths_.size(); ++k) {
+      growths_[num_new] = growths_[k];
+      num_new += survives(num_active + k);
     }
-    slots_.swap(next_);
-    for (size_t i = 0; i < slots_.size(); ++i)
+    growths_.resize(num_new);
+    std::sort(growths_.begin(), growths_.end(), [](const Growth& a, const Growth& b) {
+      return a.slot != b.slot ? a.slot < b.slot : a.label < b.label;
+    });
+    for (const Growth& growth : growths_) {
+      const auto extension = context_ ? extensions_[growth.extension] : Context::Extension{};
+      const int32_t node = tree_.grow(slots_[growth.slot].node, growth.label, extension);
+      next_slots_.push_back({node, growth.label, 0, tree_.factor(node)});
+      staying_.push_back({0.0, growth.score});
+    }
+    staying_.push_back({0.0, 0.0});
+    masses_.swap(staying_);
+    slots_.swap(next_slots_);
+    arrange();
+  }
+
+  // Notes who is whose parent, and the last labels that there are.
+  void arrange() {
+    const size_t num_active = slots_.size();
+    for (size_t i = 0; i < num_active; ++i)
       tree_.set_slot(slots_[i].node, static_cast<int32_t>(i));
+    repeats_.resize(num_active);
+    last_labels_.clear();
+    ++arranged_;
+    for (size_t i = 0; i < num_active; ++i) {
+      Slot& slot = slots_[i];
+      const int32_t node = tree_.parent(slot.node);
+      const int32_t at = node < 0 ? -1 : tree_.slot(node);
+      slot.parent = at < 0 ? static_cast<int32_t>(num_active) : at;
+      repeats_[i] = at >= 0 && slots_[at].last == slot.last;
+      if (label_arranged_[slot.last] == arranged_) continue;
+      label_arranged_[slot.last] = arranged_;
+      if (slot.last < pruning_.num_symbols) last_labels_.push_back(slot.last);
+    }
   }
 
+  // The probability of a symbol in this frame, relative to the largest and in the masses' new unit.
   template <typename Float>
   double prob(const Float* log_probs, int32_t k, double peak) {
     if (probs_frame_[k] != frame_) {
       probs_frame_[k] = frame_;
-      probs_[k] = std::exp(static_cast<double>(log_probs[k]) - peak);
+      probs_[k] = std::exp(static_cast<double>(log_probs[k]) - peak) * pending_scale_;
     }
     return probs_[k];
   }
 
   static uint64_t bit(int32_t label) { return uint64_t{1} << (label & 63); }
 
+  static constexpr double kLn2 = 0.693147180559945309417;
+
   Pruning pruning_;
   const Context* context_;
   PrefixTree tree_;
-  double log_scale_ = 0.0;
+  double least_log_prob_;
+  double log_peaks_ = 0.0;
+  int64_t exponent_ = 0;
+  int pending_exponent_ = 0;  // the next frame divides masses by its power of two
+  double pending_scale_ = 1.0;
   int64_t frame_ = 0;
-  std::vector<Slot> slots_, stays_, next_;
-  std::vector<Candidate> candidates_;
+  double best_staying_ = 0.0, least_staying_ = 0.0;
+  std::vector<Slot> slots_, next_slots_;
+  std::vector<Mass> masses_, staying_;  // of each slot, and nothing for a parent that is not there
+  std::vector<char> repeats_;           // the parent has the same last label
+  std::vector<int32_t> last_labels_;
+  std::vector<Growth> growths_;
   std::vector<Context::Extension> extensions_;
+  std::vector<double> sums_, gains_;     // of each slot: its mass, the most that a label can add
+  std::vector<double> scores_, ranked_;  // of the slots as they stay, then of the growths
+  size_t most_scores_ = 0;  // before they are cut off
+  size_t num_cut_ = 0;      // scores when they were last cut off, at which score
+  double cut_ = 0.0;
   std::vector<LabelProb> continuing_, others_;  // labels that go on with a word, and all others
   std::vector<double> probs_;          // of this frame, computed when first asked for
   std::vector<int64_t> probs_frame_;
+  std::vector<int64_t> label_arranged_;  // when a label was last put among last_labels_
+  int64_t arranged_ = 0;
   std::vector<uint64_t> arrived_;  // bits of the labels that lead to an active child
 };
 

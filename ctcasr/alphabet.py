@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # loaded on first use
 
 BLANK_LABEL = "<blank>"
 _WORD_START = "▁"  # sentencepiece's mark of a space before a piece
+_GAP = "\0"  # in no label
 
 
 class Unit(StrEnum):
@@ -142,6 +143,21 @@ class Alphabet:
         if word:
             spans.append((word, first, len(labels)))
         return spans
+
+    def words(self, labels: Sequence[int]) -> list[str]:
+        """Return the words of `word_spans` alone, several times as fast."""
+        if self.unit is Unit.WORD:
+            return [self.labels[label] for label in labels]
+        text = "".join(map(self._pieces.__getitem__, labels))
+        return [word for word in text.split(_GAP) if word]
+
+    @cached_property
+    def _pieces(self) -> tuple[str, ...]:
+        """What each label adds to a text in which a gap stands between words."""
+        return tuple(
+            _GAP if label == " " else _GAP + label[1:] if label.startswith(_WORD_START) else label
+            for label in self.labels
+        )
 
     def split(self, text: str) -> list[str]:
         """Return `text` as the units this alphabet has labels for, known or not."""

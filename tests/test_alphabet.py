@@ -215,6 +215,16 @@ def test_subword_spans_are_the_words_side_by_side(subwords, words):
         assert subwords.decode(labels[first:last]) == word
 
 
+@given(
+    st.lists(st.integers(1, 6), max_size=12),
+    st.sampled_from([Unit.CHAR, Unit.GRAPHEME, Unit.WORD]),
+)
+def test_words_are_those_of_the_spans(labels, unit):
+    alphabet = Alphabet(("<blank>", "a", "b", " ", "▁", "▁c", "d e"), unit=unit)
+
+    assert alphabet.words(labels) == [word for word, _, _ in alphabet.word_spans(labels)]
+
+
 # Subwords
 
 

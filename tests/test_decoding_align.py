@@ -1,3 +1,5 @@
+import threading
+import time
 import tracemalloc
 
 import numpy as np
@@ -7,8 +9,22 @@ import torchaudio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctcasr.decoding import align, best_path, forced_align
+from ctcasr.decoding import align, backend, best_path, forced_align
 from tests.oracles import best_path_by_enumeration, random_log_probs
+
+both = pytest.mark.parametrize("use_core", [None, False])
+needs_core = pytest.mark.skipif(backend() != "C++", reason="installed without the C++ core")
+
+
+def align_one(log_probs, labels, *, blank=0, use_core=None):
+    return align.align_all(log_probs, [labels], blank=blank, use_core=use_core)[0]
+
+
+def outcome(log_probs, labels, **how):
+    try:
+        return align_one(log_probs, labels, **how)
+    except ValueError as error:
+        return str(error)
 
 
 def spans_of(path, *, blank):
@@ -18,19 +34,46 @@ def spans_of(path, *, blank):
     return [(start, end) for start, end in runs if path[start] != blank]
 
 
+@both
 @pytest.mark.parametrize("labels", [(), (1,), (1, 2), (1, 1), (2, 1, 2), (1, 1, 1), (1, 2, 2, 1)])
 @pytest.mark.parametrize("blank", [0, 3])
 @pytest.mark.parametrize("seed", range(3))
-def test_alignment_is_the_best_of_all_paths_of_the_labels(labels, blank, seed):
+def test_alignment_is_the_best_of_all_paths_of_the_labels(labels, blank, seed, use_core):
     log_probs = random_log_probs(num_frames=6, num_symbols=4, seed=seed)
     path, _ = best_path_by_enumeration(log_probs, labels, blank=blank)
 
-    assert forced_align(log_probs, labels, blank=blank) == spans_of(path, blank=blank)
+    spans = align_one(log_probs, labels, blank=blank, use_core=use_core)
+    assert spans == spans_of(path, blank=blank)
 
 
+@needs_core
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_both_align_alike_where_paths_are_equal_and_where_there_is_none(dtype):
+    num_errors = 0
+    for seed in range(1_500):
+        generator = np.random.default_rng(seed)
+        num_frames, num_symbols = (int(n) for n in generator.integers((0, 2), (30, 6)))
+        blank = int(generator.integers(num_symbols))
+        log_probs = random_log_probs(
+            num_frames=num_frames, num_symbols=num_symbols, seed=seed
+        ).astype(dtype)
+        if seed % 2:  # many paths are equally good
+            log_probs = np.round(log_probs)
+        log_probs[generator.random(log_probs.shape) < generator.choice([0.0, 0.1])] = -np.inf
+        symbols = [symbol for symbol in range(num_symbols) if symbol != blank]
+        labels = generator.choice(symbols, size=generator.integers(0, 12)).tolist()
+
+        ours = outcome(log_probs, labels, blank=blank)
+
+        assert ours == outcome(log_probs, labels, blank=blank, use_core=False), seed
+        num_errors += isinstance(ours, str)
+    assert 0 < num_errors < 900
+
+
+@both
 @pytest.mark.parametrize("blank", [0, 4])
 @pytest.mark.parametrize("seed", range(25))
-def test_alignment_agrees_with_torchaudio(blank, seed):
+def test_alignment_agrees_with_torchaudio(blank, seed, use_core):
     generator = np.random.default_rng(seed)
     log_probs = random_log_probs(num_frames=40, num_symbols=5, seed=seed)
     symbols = [symbol for symbol in range(5) if symbol != blank]
@@ -41,36 +84,55 @@ def test_alignment_agrees_with_torchaudio(blank, seed):
         torch.from_numpy(log_probs)[None], torch.from_numpy(labels)[None], blank=blank
     )
 
-    spans = forced_align(log_probs, labels.tolist(), blank=blank)
+    spans = align_one(log_probs, labels.tolist(), blank=blank, use_core=use_core)
     assert spans == spans_of(path[0].tolist(), blank=blank)
 
 
+@both
 @given(
     seed=st.integers(0, 1000),
     block=st.integers(1, 40),
     labels=st.lists(st.lists(st.integers(1, 3), max_size=15), min_size=1, max_size=3),
 )
-def test_the_size_of_a_block_changes_nothing(seed, block, labels):
+def test_the_size_of_a_block_changes_nothing(use_core, seed, block, labels):
     log_probs = random_log_probs(num_frames=32, num_symbols=4, seed=seed)
-    whole = align.align_all(log_probs, labels, blank=0)
+    whole = align.align_all(log_probs, labels, blank=0, use_core=use_core)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(align, "_BLOCK", block)
-        assert align.align_all(log_probs, labels, blank=0) == whole
+        assert align.align_all(log_probs, labels, blank=0, use_core=use_core) == whole
 
 
 def test_long_recordings_need_a_fraction_of_the_table():
     num_frames, num_labels = 6_000, 2_500
     log_probs = random_log_probs(num_frames=num_frames, num_symbols=4, seed=0)
     labels = [1 + k % 3 for k in range(num_labels)]
-    tracemalloc.start()
+    tracemalloc.start()  # sees NumPy's memory, not that of C++
 
-    spans = forced_align(log_probs, labels)
+    spans = align_one(log_probs, labels, use_core=False)
 
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(spans) == num_labels
     assert peak < num_frames * (2 * num_labels + 1) / 4
+    assert forced_align(log_probs, labels) == spans
+
+
+@needs_core
+def test_other_threads_go_on_while_it_aligns():
+    log_probs = random_log_probs(num_frames=8_000, num_symbols=4, seed=0)
+    labels = [1 + k % 3 for k in range(3_900)]
+    aligning = threading.Thread(target=lambda: forced_align(log_probs, labels))
+    begin = last = time.perf_counter()
+    longest_wait = 0.0
+    aligning.start()
+    while aligning.is_alive():
+        now = time.perf_counter()
+        longest_wait, last = max(longest_wait, now - last), now
+    took = time.perf_counter() - begin
+
+    assert took > 0.02  # long enough to notice
+    assert longest_wait < 0.7 * took
 
 
 def test_best_path_is_its_own_alignment():
@@ -85,11 +147,11 @@ def test_best_path_is_its_own_alignment():
 def test_long_sequences_are_aligned_in_several_tables(monkeypatch):
     log_probs = random_log_probs(num_frames=12, num_symbols=3, seed=0)
     sequences = [(1,), (1, 2, 1), (), (2, 2)]
-    together = align.align_all(log_probs, sequences, blank=0)
+    together = align.align_all(log_probs, sequences, blank=0, use_core=False)
 
     monkeypatch.setattr(align, "_LARGEST_TABLE", 1)
 
-    assert align.align_all(log_probs, sequences, blank=0) == together
+    assert align.align_all(log_probs, sequences, blank=0, use_core=False) == together
     assert [len(spans) for spans in together] == [1, 3, 0, 2]
 
 
@@ -124,12 +186,28 @@ def test_a_label_without_a_column_of_its_own_is_named(label):
         forced_align(log_probs, (label,))
 
 
-def test_labels_of_probability_zero_are_named():
+@both
+def test_labels_of_probability_zero_are_named(use_core):
     log_probs = np.log([[0.5, 0.5], [0.5, 0.5]])
     log_probs = np.pad(log_probs, [(0, 0), (0, 1)], constant_values=-np.inf)
 
     with pytest.raises(ValueError, match=r"labels \(2,\) have probability zero"):
-        forced_align(log_probs, (2,))
+        align_one(log_probs, (2,), use_core=use_core)
+
+
+@needs_core
+@pytest.mark.parametrize(
+    ("labels", "blank", "block"),
+    [([3], 0, 9), ([-1], 0, 9), ([1], 3, 9), ([1], -1, 9), ([1], 0, 0)],
+)
+def test_the_core_itself_reads_nothing_beyond_its_columns(labels, blank, block):
+    from ctcasr.decoding import core
+
+    log_probs = random_log_probs(num_frames=3, num_symbols=3, seed=0)
+    wanted = np.array(labels, dtype=np.int32)
+
+    with pytest.raises(ValueError, match="column"):
+        core.compiled.align(log_probs, wanted, blank=blank, block=block)
 
 
 def test_a_vector_is_refused():

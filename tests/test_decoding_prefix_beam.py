@@ -45,14 +45,13 @@ def test_a_wide_beam_is_the_sum_over_all_paths(num_frames, num_symbols, seed, bl
 @pytest.mark.parametrize("seed", range(8))
 def test_a_narrow_beam_keeps_what_growing_every_prefix_would_keep(seed, beam):
     log_probs = random_log_probs(num_frames=25, num_symbols=5, seed=seed)
-    expected = prefix_beam_by_dictionary(log_probs, beam=beam)
+    expected = dict(prefix_beam_by_dictionary(log_probs, beam=beam))
 
     found = PrefixBeamDecoder("_abcd", beam=beam, threshold=0)(log_probs)
 
-    assert [hypothesis.labels for hypothesis in found] == [labels for labels, _ in expected]
-    assert [hypothesis.log_prob for hypothesis in found] == pytest.approx(
-        [log_prob for _, log_prob in expected], abs=1e-10
-    )
+    assert {hypothesis.labels for hypothesis in found} == set(expected)
+    for hypothesis in found:  # which have all their paths in the end, not only those in the beam
+        assert hypothesis.log_prob >= expected[hypothesis.labels] - 1e-10
 
 
 def test_probabilities_of_zero_are_left_out():

@@ -6,6 +6,10 @@ from numpy.typing import NDArray
 _Float = NDArray[np.float32] | NDArray[np.float64]
 _Found = tuple[tuple[int, ...], float, float]
 
+def align(
+    log_probs: _Float, labels: NDArray[np.int32], blank: int, block: int
+) -> list[tuple[int, int]] | None: ...
+
 class Context:
     def __init__(
         self,
@@ -52,7 +56,7 @@ class Context:
 
 class Stream:
     def advance(self, log_probs: _Float) -> None: ...
-    def found(self, count: int) -> list[_Found]: ...
+    def found(self, log_probs: _Float, count: int) -> list[_Found]: ...
     def stable(self) -> list[int]: ...
 
 class Decoder:

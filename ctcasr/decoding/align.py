@@ -10,7 +10,10 @@ end, not all T * (2U + 1) are kept: scores are stored once in every B = 1,024 fr
 of one block at a time are computed again from there. A path that leaves a block in state s has
 entered it no lower than s - 2B, so only that band is computed again. The result is exact, the
 second pass costs next to nothing, and memory is about 8 (2U + 1) T / B + 2 B^2 bytes: 80 MB for two
-hours at 30 ms a frame and 20,000 labels; the whole table would have 9.6 GB. NumPy only; no torch.
+hours at 30 ms a frame and 20,000 labels; the whole table would have 9.6 GB.
+
+This file is the definition in readable NumPy; csrc/align.hpp is the same in C++ and used where it
+was built. No torch.
 
 Sources: Graves 2012, "Supervised Sequence Labelling", section 7.3, with max in place of sum;
 Grice, Hughey and Speck 1997, "Reduced space sequence alignment", for the stored scores.
@@ -24,7 +27,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ctcasr.decoding.log_probs import check_log_probs, to_array
+from ctcasr.decoding import core
+from ctcasr.decoding.log_probs import LogProbs, check_log_probs, contiguous, to_array
 
 Span = tuple[int, int]
 
@@ -49,15 +53,38 @@ def forced_align(log_probs: Any, labels: Sequence[int], *, blank: int = 0) -> li
     """
     array = to_array(log_probs)
     array = check_log_probs(array, num_labels=array.shape[-1] if array.ndim else 0)
-    return align_all(array.astype(np.float64), [labels], blank=blank)[0]
+    return align_all(array, [labels], blank=blank)[0]
 
 
 def align_all(
-    log_probs: NDArray[np.float64], sequences: Sequence[Sequence[int]], *, blank: int
+    log_probs: LogProbs,
+    sequences: Sequence[Sequence[int]],
+    *,
+    blank: int,
+    use_core: bool | None = None,
 ) -> list[list[Span]]:
-    """Return `forced_align` of every sequence against the same checked (T, V) log-probabilities."""
+    """Return `forced_align` of every sequence against the same checked (T, V) log-probabilities.
+
+    `use_core` False takes NumPy, for comparing the two.
+    """
     for labels in sequences:
         _check_labels(labels, log_probs.shape, blank=blank)
+    if core.HAS_CORE and use_core is not False:
+        return [_align_in_core(log_probs, labels, blank=blank) for labels in sequences]
+    return _align_in_numpy(log_probs.astype(np.float64), sequences, blank=blank)
+
+
+def _align_in_core(log_probs: LogProbs, labels: Sequence[int], *, blank: int) -> list[Span]:
+    wanted = np.array(labels, dtype=np.int32)
+    spans = core.compiled.align(contiguous(log_probs), wanted, blank=blank, block=_BLOCK)
+    if spans is None:
+        raise _impossible(labels)
+    return spans
+
+
+def _align_in_numpy(
+    log_probs: NDArray[np.float64], sequences: Sequence[Sequence[int]], *, blank: int
+) -> list[list[Span]]:
     longest = max((len(labels) for labels in sequences), default=0)
     block = min(len(log_probs), _BLOCK)
     band = min(2 * longest + 1, 2 * block + 1)
@@ -165,9 +192,12 @@ def _last_states(
     ends_in_label = (last_label >= 0) & (score[rows, last_label] > score[rows, last_label + 1])
     state: NDArray[np.int64] = last_label + 1 - ends_in_label
     if np.isneginf(score[rows, state]).any():
-        which = sequences[int(np.isneginf(score[rows, state]).argmax())]
-        raise ValueError(f"labels {tuple(which)} have probability zero in log_probs")
+        raise _impossible(sequences[int(np.isneginf(score[rows, state]).argmax())])
     return state
+
+
+def _impossible(labels: Sequence[int]) -> ValueError:
+    return ValueError(f"labels {tuple(labels)} have probability zero in log_probs")
 
 
 def _trace_block(

@@ -13,16 +13,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ctcasr.decoding import core
 from ctcasr.decoding.context import Context, LmUnit
-from ctcasr.decoding.log_probs import LogProbs
+from ctcasr.decoding.log_probs import LogProbs, contiguous
 from ctcasr.decoding.search import Found, PrefixSearch, Pruning
-
-try:
-    from ctcasr.decoding import _core
-
-    _HAS_CORE = True
-except ImportError:  # installed where there was no compiler
-    _HAS_CORE = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +38,8 @@ class Stream(Protocol):
     def advance(self, log_probs: LogProbs) -> None:
         """Go on by the frames of (T, V) natural logs."""
 
-    def found(self, count: int) -> list[Found]:
-        """Return up to `count` label sequences, best first, as if the text ended here."""
+    def found(self, log_probs: LogProbs, count: int) -> list[Found]:
+        """Return up to `count` label sequences, best first; `log_probs` are all frames so far."""
 
     def stable(self) -> tuple[int, ...]:
         """Return the labels with which everything still in the beam begins."""
@@ -65,7 +59,7 @@ class Searcher(Protocol):
 
 def backend() -> str:
     """Return which implementation searches: "C++", or "NumPy" where the core was not built."""
-    return "C++" if _HAS_CORE else "NumPy"
+    return "C++" if core.HAS_CORE else "NumPy"
 
 
 def make_searcher(
@@ -75,9 +69,9 @@ def make_searcher(
 
     Where NumPy stands in for a core that was not built, that is said once.
     """
-    if use_core is not False and not _HAS_CORE:
+    if use_core is not False and not core.HAS_CORE:
         _say_that_numpy_searches()
-    if _HAS_CORE and use_core is not False:
+    if core.HAS_CORE and use_core is not False:
         return CoreSearcher(pruning, context, num_symbols=num_symbols)
     return NumpySearcher(pruning, context)
 
@@ -117,7 +111,7 @@ class NumpySearcher:
         search = PrefixSearch(self._pruning, self._context)
         search.advance(log_probs)
         if not certify:
-            return Outcome(tuple(search.found(count)), None)
+            return Outcome(tuple(search.found(log_probs, count)), None)
         found, others_at_most = search.certify(log_probs, count)
         return Outcome(tuple(found), others_at_most)
 
@@ -130,7 +124,7 @@ class CoreSearcher:
     """The C++ search."""
 
     def __init__(self, pruning: Pruning, context: Context | None, *, num_symbols: int) -> None:
-        self._decoder = _core.Decoder(
+        self._decoder = core.compiled.Decoder(
             num_symbols=num_symbols,
             blank=pruning.blank,
             beam=pruning.beam,
@@ -157,14 +151,14 @@ class CoreSearcher:
 
 
 class _CoreStream:
-    def __init__(self, stream: "_core.Stream") -> None:
+    def __init__(self, stream: "core.compiled.Stream") -> None:
         self._stream = stream
 
     def advance(self, log_probs: LogProbs) -> None:
         self._stream.advance(_of_one_type([log_probs])[0])
 
-    def found(self, count: int) -> list[Found]:
-        return [Found(*one) for one in self._stream.found(count)]
+    def found(self, log_probs: LogProbs, count: int) -> list[Found]:
+        return [Found(*one) for one in self._stream.found(contiguous(log_probs), count)]
 
     def stable(self) -> tuple[int, ...]:
         return tuple(self._stream.stable())
@@ -173,13 +167,13 @@ class _CoreStream:
 def _of_one_type(items: Sequence[LogProbs]) -> list[LogProbs]:
     """Return contiguous arrays, all float32 or all float64."""
     if all(item.dtype == np.float32 for item in items):
-        return [np.ascontiguousarray(item, dtype=np.float32) for item in items]
-    return [np.ascontiguousarray(item, dtype=np.float64) for item in items]
+        return [contiguous(item) for item in items]
+    return [contiguous(item.astype(np.float64)) for item in items]
 
 
-def _copy_context(context: Context) -> "_core.Context":
+def _copy_context(context: Context) -> "core.compiled.Context":
     """Return the same context in C++."""
-    core = _core.Context(
+    copy = core.compiled.Context(
         context.kinds,
         context.lm_words,
         context.alpha,
@@ -188,7 +182,7 @@ def _copy_context(context: Context) -> "_core.Context":
         context.most_said,
     )
     if (lm := context.lm) is not None:
-        core.set_lm(
+        copy.set_lm(
             np.ascontiguousarray(lm.first_arc, dtype=np.int64),
             np.ascontiguousarray(lm.arc_word, dtype=np.int32),
             np.ascontiguousarray(lm.arc_log_prob, dtype=np.float32),
@@ -201,7 +195,7 @@ def _copy_context(context: Context) -> "_core.Context":
             context.lm_unit is LmUnit.LABEL,
         )
     if (trie := context.lexicon) is not None:
-        core.set_lexicon(
+        copy.set_lexicon(
             trie.first_child,
             trie.child_label,
             trie.child_node,
@@ -211,7 +205,7 @@ def _copy_context(context: Context) -> "_core.Context":
             context.is_closed,
         )
     if (hotwords := context.hotwords) is not None:
-        core.set_hotwords(
+        copy.set_hotwords(
             hotwords.first_child,
             hotwords.child_symbol,
             hotwords.child_node,
@@ -220,4 +214,4 @@ def _copy_context(context: Context) -> "_core.Context":
             hotwords.reward,
             hotwords.reach,
         )
-    return core
+    return copy

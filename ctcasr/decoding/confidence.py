@@ -12,10 +12,10 @@ recognition", section III, with n-best lists in place of word graphs.
 from collections.abc import Sequence
 
 import numpy as np
+from rapidfuzz.distance import Levenshtein
 
 from ctcasr.alphabet import Alphabet
 from ctcasr.decoding.search import Found
-from ctcasr.scoring.alignment import align_tokens
 
 _SMALLEST_SHARE = 1e-6  # what is rarer than that, no confidence shows
 
@@ -33,12 +33,11 @@ def word_confidences(
     alphabet: Alphabet, labels: Sequence[int], found: Sequence[Found], shares: Sequence[float]
 ) -> list[float]:
     """Return for each word of `labels` the share of hypotheses that have it there."""
-    words = [text for text, _, _ in alphabet.word_spans(labels)]
+    words = alphabet.words(labels)
     agreed = np.zeros(len(words))
     for other, share in zip(found, shares, strict=True):
         if share > _SMALLEST_SHARE:
-            theirs = [text for text, _, _ in alphabet.word_spans(other.labels)]
-            agreed[_places_in_common(words, theirs)] += share
+            agreed[_places_in_common(words, alphabet.words(other.labels))] += share
     return [min(1.0, float(share)) for share in agreed]
 
 
@@ -60,10 +59,10 @@ def _places_in_common(words: Sequence[str], theirs: Sequence[str]) -> list[int]:
     between, others = words[first:stop], theirs[first : len(theirs) - last]
     if not set(between) & set(others):
         return same
-    at = first
-    for ours, their in align_tokens(between, others):
-        if ours is not None:
-            if ours == their:
-                same.append(at)
-            at += 1
-    return same
+    matches = Levenshtein.opcodes(between, others)
+    return same + [
+        first + at
+        for one in matches
+        if one.tag == "equal"
+        for at in range(one.src_start, one.src_end)
+    ]

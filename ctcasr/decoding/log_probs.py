@@ -83,29 +83,36 @@ def check_log_probs(log_probs: Any, *, num_labels: int) -> LogProbs:
         )
     if not array.size:
         return array
-    peaks = array.max(axis=1)  # NaN where there is one
-    if np.isnan(peaks).any():
-        frame = int(np.isnan(peaks).argmax())
+    largest, smallest = array.max(), array.min()  # NaN where there is one
+    if np.isnan(largest):
+        frame = int(np.isnan(array).any(axis=1).argmax())
         raise ValueError(f"log_probs is NaN in frame {frame}; give finite numbers or -inf")
-    if peaks.max() > _LARGEST:
+    if largest > _LARGEST:
         raise ValueError(
-            f"log_probs reaches {peaks.max():.3g}, but the log of a probability is at most 0; "
+            f"log_probs reaches {largest:.3g}, but the log of a probability is at most 0; "
             f"apply log_softmax to the network's output first"
         )
-    if np.isneginf(peaks).any():
-        frame = int(np.isneginf(peaks).argmax())
+    if np.isneginf(smallest) and (is_nowhere := np.isneginf(array.max(axis=1))).any():
+        frame = int(is_nowhere.argmax())
         raise ValueError(
             f"log_probs is -inf for all labels in frame {frame}; give one a probability"
         )
-    some = np.unique(np.linspace(0, len(array) - 1, _FRAMES_SUMMED).astype(np.int64))
-    sums = np.exp(array[some].astype(np.float64)).sum(axis=1)
-    if (np.abs(sums - 1) > _FAR_FROM_ONE).any():
-        at = int(np.abs(sums - 1).argmax())
+    some = np.arange(_FRAMES_SUMMED) * (len(array) - 1) // (_FRAMES_SUMMED - 1)
+    sums = np.exp(array[some]).sum(axis=1)
+    at = int(np.abs(sums - 1).argmax())
+    if abs(sums[at] - 1) > _FAR_FROM_ONE:
         raise ValueError(
             f"the probabilities of frame {some[at]} sum to {sums[at]:.3g}, not to 1; apply "
             f"log_softmax to the network's output first"
         )
     return array
+
+
+def contiguous(array: LogProbs) -> LogProbs:
+    """Return the same numbers row by row in memory, as the C++ core reads them."""
+    if array.dtype == np.float32:
+        return np.ascontiguousarray(array, dtype=np.float32)
+    return np.ascontiguousarray(array, dtype=np.float64)
 
 
 def to_alphabet(labels: Alphabet | Sequence[str], *, blank: int) -> Alphabet:

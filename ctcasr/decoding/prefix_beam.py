@@ -148,9 +148,8 @@ class PrefixBeamDecoder:
             lengths: (B,) frames that count; what lies beyond is never looked at.
 
         Returns:
-            Hypotheses with distinct labels. `ctc_log_prob` sums the paths that stayed in the beam,
-            or all paths with `certify`; word times come from a forced alignment. T = 0 gives one
-            empty hypothesis.
+            Hypotheses with distinct labels. `ctc_log_prob` sums all paths, also those that left the
+            beam; word times come from a forced alignment. T = 0 gives one empty hypothesis.
 
         Raises:
             ValueError: the shapes do not fit, the values are no log-probabilities, or nothing that
@@ -232,7 +231,7 @@ class PrefixBeamDecoder:
         if self._context.lexicon is None:
             tokens = [label_token(self.alphabet.labels[label]) for label in labels]
         else:
-            tokens = [word for word, _, _ in self.alphabet.word_spans(labels)]
+            tokens = self.alphabet.words(labels)
         score = self.lm.log_prob(tokens)
         return score.log_prob if self.lm.unknown >= 0 else score.known_log_prob
 
@@ -280,9 +279,9 @@ class StreamingDecoder:
     def finish(self) -> list[Hypothesis]:
         """Return the hypotheses over all frames so far, best first; more may still be fed."""
         decoder = self._decoder
-        found = tuple(self._stream.found(decoder._count))
         empty = np.zeros((0, len(decoder.alphabet)), dtype=np.float32)
         frames: LogProbs = np.concatenate([empty, *self._chunks])
+        found = tuple(self._stream.found(frames, decoder._count))
         return decoder._finish(frames, Outcome(found, None))
 
 
@@ -294,7 +293,7 @@ def _find_words(
     shares: Sequence[float] | None,
 ) -> tuple[Word, ...]:
     """Return the words of one label sequence, with their times and confidences."""
-    spans = align_all(log_probs.astype(np.float64), [labels], blank=alphabet.blank)[0]
+    spans = align_all(log_probs, [labels], blank=alphabet.blank)[0]
     if shares is None:
         return words_in_time(alphabet, labels, spans)
     confidences = word_confidences(alphabet, labels, found, shares)

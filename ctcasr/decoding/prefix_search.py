@@ -186,5 +186,5 @@ def _hypothesis(
 def _find_words(
     log_probs: LogProbs, alphabet: Alphabet, labels: tuple[int, ...]
 ) -> tuple[Word, ...]:
-    (spans,) = align_all(log_probs.astype(np.float64), [labels], blank=alphabet.blank)
+    (spans,) = align_all(log_probs, [labels], blank=alphabet.blank)
     return words_in_time(alphabet, labels, spans)

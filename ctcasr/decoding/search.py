@@ -11,7 +11,11 @@ A prefix may stay as it is for a frame, or be extended by one label. The mass of
 first, together with what flows from an active parent into its active child. A new prefix has one
 source only, so once the beam is full, no extension below the smallest staying mass can survive:
 this cut-off is exact, and leaves few candidates to look at. Masses are linear and rescaled in every
-frame, so the inner loop takes no logarithm; what is e^-700 below the best is lost, nothing else.
+frame by a power of two, which rounds nothing, so the inner loop takes no logarithm; what is e^-700
+below the best is lost, nothing else.
+
+What is left at the end is weighed again over all its paths (weighing.py), since a beam loses some
+of their mass on the way, and not the same share of each.
 
 A context (context.py) weighs prefixes: masses carry its weight, exp of the nats that a prefix is
 worth, from the moment the prefix comes into being.
@@ -26,6 +30,7 @@ Sources: Graves 2012, "Supervised Sequence Labelling", section 7.5.2;
 Hannun et al. 2014, arXiv:1408.2873, algorithm 1.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +39,7 @@ from numpy.typing import NDArray
 from ctcasr.decoding.certificate import certify
 from ctcasr.decoding.context import Context, State
 from ctcasr.decoding.log_probs import LogProbs
+from ctcasr.decoding.weighing import weigh
 
 ROOT = 0
 
@@ -63,7 +69,7 @@ class Found:
     Attributes:
         labels: without blanks.
         log_prob: of the labels and their context together.
-        ctc_log_prob: of the paths that stayed in the beam.
+        ctc_log_prob: of all paths.
     """
 
     labels: tuple[int, ...]
@@ -96,30 +102,36 @@ class PrefixSearch:
         for frame in log_probs.astype(np.float64):
             peak = float(frame.max())
             self._step(frame, log_peak=peak)
-            largest = float(self._mass.max())
-            self._in_blank /= largest
-            self._in_label /= largest
-            self._log_scale += peak + float(np.log(largest))
+            _, exponent = np.frexp(self._mass.max())
+            self._in_blank = np.ldexp(self._in_blank, -exponent)
+            self._in_label = np.ldexp(self._in_label, -exponent)
+            self._log_scale += peak + float(exponent) * math.log(2)
 
-    def found(self, count: int) -> list[Found]:
+    def found(self, log_probs: LogProbs, count: int) -> list[Found]:
         """Return up to `count` label sequences, best first, as if the text ended here.
 
         Where the context lets no active prefix end here, as in the middle of a word, all are
         returned as they stand.
+
+        Args:
+            log_probs: all frames that the search was given.
+            count: most label sequences returned.
         """
         tree = self._tree
         ends = np.array([tree.finish(int(node)) for node in self._active])
         if np.isneginf(ends).all():
             ends = np.zeros(len(ends))
+        worths = tree.worth[self._active]
         with np.errstate(divide="ignore"):
-            weighted = np.log(self._mass) + self._log_scale
-        scores = weighted + ends
+            kept = np.log(self._mass) + self._log_scale - worths
+        ctc_log_probs = np.maximum(kept, self._weigh(log_probs))
+        scores = ctc_log_probs + worths + ends
         order = np.lexsort([self._active, -scores])
         return [
             Found(
                 labels=tree.prefix(int(self._active[k])),
                 log_prob=float(scores[k]),
-                ctc_log_prob=float(weighted[k] - tree.worth[self._active[k]]),
+                ctc_log_prob=float(ctc_log_probs[k]),
             )
             for k in order[:count]
             if scores[k] > -np.inf
@@ -162,6 +174,23 @@ class PrefixSearch:
         ]
         return found, max(second, weighed.outside_at_most)
 
+    def _weigh(self, log_probs: LogProbs) -> NDArray[np.float64]:
+        """Return the log-mass of all paths of each active prefix."""
+        tree = self._tree
+        is_wanted = np.zeros(len(tree.parents), dtype=bool)
+        for node in self._active.tolist():
+            while node >= 0 and not is_wanted[node]:
+                is_wanted[node] = True
+                node = int(tree.parents[node])
+        places = np.cumsum(is_wanted) - 1
+        wanted = np.flatnonzero(is_wanted)
+        parents = np.concatenate([[-1], places[tree.parents[wanted[1:]]]])
+        weighed = weigh(
+            log_probs.astype(np.float64), parents, tree.labels[wanted], blank=self._pruning.blank
+        )
+        found: NDArray[np.float64] = weighed[places[self._active]]
+        return found
+
     @property
     def _mass(self) -> NDArray[np.float64]:
         mass: NDArray[np.float64] = self._in_blank + self._in_label
@@ -198,7 +227,7 @@ class PrefixSearch:
         is_new = np.concatenate([np.zeros(len(staying)), np.ones(len(grown))])
         origin = np.concatenate([nodes, nodes[source]])
         order = np.lexsort([np.concatenate([last, label]), origin, is_new, -scores])
-        kept = order[: pruning.beam]
+        kept = np.sort(order[: pruning.beam])
         kept = kept[scores[kept] > floor]
         old, new = kept[kept < len(nodes)], kept[kept >= len(nodes)] - len(nodes)
         source, label = source[new], label[new]

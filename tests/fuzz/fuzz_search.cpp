@@ -6,8 +6,9 @@
 //
 // The arguments are the number of cases and the seed. Beside the sanitizers' own checks, what is
 // found must be in order and distinct; chunks must find, bit for bit, what one piece finds; a search
-// may come to a dead end only in a context; and a certificate must hold against a wide beam. The
-// Python side of the boundary is held by tests/test_decoding_backends.py.
+// may come to a dead end only in a context; a certificate must hold against a wide beam; and what is
+// aligned must be spans of its own labels, whatever the block. The Python side of the boundary is
+// held by tests/test_decoding_backends.py.
 
 #include <cstdio>
 #include <cstdlib>
@@ -18,6 +19,7 @@
 #include <set>
 #include <string>
 
+#include "align.hpp"
 #include "search.hpp"
 
 using namespace ctcasr;
@@ -221,9 +223,36 @@ void check_certificate(const Pruning& pruning, const std::vector<Float>& frames,
   const auto& best = certified.front();
   PrefixSearch wide({pruning.num_symbols, pruning.blank, 2000, 0.0, 0.0}, nullptr);
   wide.advance(frames.data(), num_frames);
-  for (const Found& rival : wide.found(2))
+  for (const Found& rival : wide.found(frames.data(), num_frames, 2))
     if (rival.labels != best.labels && rival.log_prob > bound + 1e-6 * (1 - bound))
       fail("a rival above its bound");
+}
+
+template <typename Float>
+void check_alignment(Draw& draw, const Pruning& pruning, const std::vector<Float>& frames,
+                     int32_t num_frames) {
+  if (pruning.num_symbols == 1) return;
+  std::vector<int32_t> labels;
+  for (int32_t length = draw.between(0, num_frames + 2); length > 0; --length)
+    labels.push_back((pruning.blank + draw.between(1, pruning.num_symbols - 1)) %
+                     pruning.num_symbols);
+  const auto align = [&](int64_t block) {
+    return Aligner<Float>(frames.data(), num_frames, pruning.num_symbols, pruning.blank, labels,
+                          block)
+        .spans();
+  };
+  const auto spans = align(draw.between(1, 20));
+  if (spans != align(Aligner<Float>::kBlock)) fail("the block decides the alignment");
+  if (!spans) return;
+  if (spans->size() != labels.size()) fail("not a span for each label");
+  int64_t stop = 0;
+  for (size_t k = 0; k < labels.size(); ++k) {
+    const bool repeats = k && labels[k] == labels[k - 1];
+    if ((*spans)[k].first < stop + repeats || (*spans)[k].second <= (*spans)[k].first)
+      fail("labels overlap");
+    stop = (*spans)[k].second;
+  }
+  if (stop > num_frames) fail("a label after the end");
 }
 
 // Returns whether the search came to an end.
@@ -239,6 +268,8 @@ bool run_case(Draw& draw) {
   if (draw.chance(0.7)) context = random_context(draw, num_symbols);
   const auto frames = random_frames<Float>(draw, num_frames, num_symbols);
 
+  check_alignment(draw, pruning, frames, num_frames);
+
   PrefixSearch whole(pruning, context ? &*context : nullptr);
   try {
     whole.advance(frames.data(), num_frames);
@@ -246,7 +277,7 @@ bool run_case(Draw& draw) {
     if (!context && pruning.label_threshold == 0.0) fail("a dead end without a context");
     return false;
   }
-  const auto found = whole.found(pruning.beam);
+  const auto found = whole.found(frames.data(), num_frames, pruning.beam);
   check_found(found, pruning);
 
   PrefixSearch begun(pruning, context ? &*context : nullptr);
@@ -260,7 +291,7 @@ bool run_case(Draw& draw) {
       fail("what was stable has changed");
     stable = longer;
   }
-  if (!are_equal(begun.found(pruning.beam), found)) fail("chunks find something else");
+  if (!are_equal(begun.found(frames.data(), num_frames, pruning.beam), found)) fail("chunks find something else");
   if (!context && num_frames <= 7 && num_symbols <= 4)
     check_certificate(pruning, frames, num_frames);
   return true;

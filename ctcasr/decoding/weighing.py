@@ -1,0 +1,61 @@
+"""The mass of label sequences over all their paths, for the survivors of a search.
+
+A beam search loses mass: a prefix that is dropped takes with it the paths that would have gone on
+to its extensions later. Each survivor of a long input has lost a factor of ten or so, not all the
+same, and where two are nearly equal that decides which comes first. So the survivors, which share
+most of their labels, are weighed again as one tree of prefixes, this time without dropping any.
+
+Only a few prefixes have mass in any one frame; what has less than 1e-12 of the largest is left out,
+which keeps the cost near O(T) for each label that the survivors do not share. csrc/weighing.hpp is
+the same in C++.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+_NEGLIGIBLE = 1e-12
+
+
+def weigh(
+    log_probs: NDArray[np.float64],
+    parents: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    *,
+    blank: int,
+) -> NDArray[np.float64]:
+    """Return the natural-log mass of each prefix of a tree as a whole text.
+
+    Args:
+        log_probs: (T, V) natural logs.
+        parents: (N,) of each prefix; a parent comes before its children, the root's is -1.
+        labels: (N,) last labels; the root's is -1.
+        blank: column of the CTC blank.
+
+    Returns:
+        (N,) lower bounds, and all but exact for what is not negligible beside the largest.
+    """
+    in_blank = np.zeros(len(parents))
+    in_blank[0] = 1.0
+    in_label = np.zeros(len(parents))
+    repeats = labels == labels[parents]  # needs a blank between
+    repeats[0] = False
+    log_scale = 0.0
+    for frame in log_probs:
+        peak = float(frame.max())
+        probs = np.exp(frame - peak)
+        mass = in_blank + in_label
+        arriving = np.where(repeats, in_blank[parents], mass[parents])
+        arriving[0] = 0.0
+        in_label = (in_label + arriving) * probs[labels]
+        in_blank = mass * probs[blank]
+        mass = in_blank + in_label
+        largest = float(mass.max())
+        if largest == 0.0:  # all that was left had no future
+            return np.full(len(parents), -np.inf)
+        is_kept = mass >= _NEGLIGIBLE * largest
+        in_blank = np.where(is_kept, in_blank / largest, 0.0)
+        in_label = np.where(is_kept, in_label / largest, 0.0)
+        log_scale += peak + float(np.log(largest))
+    with np.errstate(divide="ignore"):
+        weighed: NDArray[np.float64] = np.log(in_blank + in_label) + log_scale
+    return weighed
