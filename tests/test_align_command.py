@@ -10,6 +10,7 @@ import soundfile
 import ctcasr as package
 from ctcasr.manifest import read_manifest, write_manifest
 from ctcasr.manifest.utterance import Utterance
+from ctcasr.pipeline.demo import example_recordings
 from tests.conftest import TONE_TEXTS
 
 
@@ -234,3 +235,30 @@ def test_help_names_every_format(ctcasr):
     for command in ("align", "transcribe"):
         text = " ".join(ctcasr(command, "--help").out.split())
         assert all(form in text for form in TranscriptFormat)
+
+
+def test_pieces_are_cut_where_the_words_are(ctcasr, tmp_path):
+    example = next(e for e in example_recordings() if len((e.text or "").split()) > 4)
+    write_manifest(tmp_path / "m.jsonl", [example])
+    command = ("align", "-m", "en-alnum", "--device", "cpu", tmp_path / "m.jsonl")
+
+    ended = ctcasr(*command, "-o", tmp_path / "t.jsonl", "--pieces", tmp_path / "p.jsonl")
+    again = ctcasr(*command, "-o", tmp_path / "u.jsonl", "--pieces", tmp_path / "p.jsonl")
+    skipping = ctcasr(
+        *(*command, "-o", tmp_path / "t.jsonl", "--pieces", tmp_path / "q.jsonl"), "--skip-existing"
+    )
+
+    assert ended.status == 0, ended.err
+    whole, *pieces = read_manifest(tmp_path / "p.jsonl")
+    assert f"{tmp_path / 'p.jsonl'}: 1 item and {len(pieces)} pieces" in ended.err
+    assert whole.text == example.text == " ".join(piece.text or "" for piece in pieces)
+    (line,) = lines_of(tmp_path / "t.jsonl")
+    starts = iter([word["start"] for word in line["words"]])
+    for piece in pieces:
+        for _ in (piece.text or "").split():
+            assert piece.offset <= next(starts) < piece.offset + (piece.duration or 0)
+    assert [piece.audio for piece in pieces] == [whole.audio] * len(pieces)
+    assert again.status == 2
+    assert f"{tmp_path / 'p.jsonl'}: exists already" in again.err
+    assert skipping.status == 2
+    assert "--pieces needs every item's times" in skipping.err

@@ -18,10 +18,9 @@ from ctcasr.config import DecodeConfig, load_config
 from ctcasr.decoding import read_arpa
 from ctcasr.errors import AudioError, ConfigError, ManifestError
 from ctcasr.frontends.waveform import read_audio
-from ctcasr.manifest import Utterance, read_manifest, write_manifest
+from ctcasr.manifest import read_manifest, write_manifest
 from ctcasr.scoring import Reference, score_utterances
 from ctcasr.training.interruption import Interrupted
-from ctcasr.transcript import TimedWord
 from recipes.an4.prepare import prepare as prepare_an4
 from recipes.an4.prepare import read_an4
 from recipes.an4.run import make_searches
@@ -40,7 +39,6 @@ from recipes.experiment import CONF, configure, run_recipe
 from recipes.fsdd.prepare import DIGITS, LONGEST_STRING, STRINGS_PER_SPEAKER
 from recipes.fsdd.prepare import prepare as prepare_fsdd
 from recipes.librispeech.prepare import prepare as prepare_librispeech
-from recipes.pieces import MOST_WORDS, cut
 from recipes.rescoring import score_together
 from recipes.timit.phones import PHONES_39, PHONES_48, counted_phones, learned_phones
 from recipes.timit.prepare import CORE_TEST_SPEAKERS, DEV_SPEAKERS
@@ -639,45 +637,6 @@ def test_an_unknown_phone_is_named_with_its_file():
 
 
 # --- what the run.py files share
-
-
-def said(text, *, offset=0.0):
-    """An utterance that says a word every half second, and when each word is said."""
-    words = text.split()
-    timed = tuple(
-        TimedWord(word, offset + 0.5 * k + 0.1, offset + 0.5 * k + 0.4)
-        for k, word in enumerate(words)
-    )
-    utterance = Utterance(
-        id="u", audio=Path("u.wav"), text=text, offset=offset, duration=0.5 * len(words) + 0.1
-    )
-    return utterance, timed
-
-
-@given(st.lists(st.sampled_from(["a", "bee", "see"]), min_size=2, max_size=12), st.floats(0, 9))
-@settings(deadline=None)
-def test_pieces_cover_an_utterance_in_order_and_are_cut_between_words(words, offset):
-    utterance, timed = said(" ".join(words), offset=offset)
-
-    pieces = list(cut(utterance, timed))
-
-    assert len(pieces) >= 2
-    assert " ".join(piece.text for piece in pieces) == utterance.text
-    assert all(1 <= len(piece.text.split()) <= MOST_WORDS for piece in pieces)
-    starts = [piece.offset for piece in pieces]
-    ends = [piece.offset + piece.duration for piece in pieces]
-    assert starts[0] == offset
-    assert ends == pytest.approx([*starts[1:], offset + utterance.duration])
-    first_words = np.cumsum([0, *(len(piece.text.split()) for piece in pieces)])[1:-1]
-    halves = [(timed[k - 1].end + timed[k].start) / 2 for k in first_words]
-    assert starts[1:] == pytest.approx(halves)
-    assert len({piece.id for piece in pieces}) == len(pieces)
-    assert pieces == list(cut(utterance, timed))
-
-
-@pytest.mark.parametrize("text", ["", "word"])
-def test_what_has_fewer_than_two_words_is_not_cut(text):
-    assert list(cut(*said(text))) == []
 
 
 @pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)

@@ -1,6 +1,8 @@
 """`ctcasr align`."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,7 +14,7 @@ from ctcasr.cli.options import (
     model_option,
     workers_option,
 )
-from ctcasr.cli.progress import announce_left_out, counting
+from ctcasr.cli.progress import announce, announce_left_out, count_of, counting
 from ctcasr.cli.writing import (
     ITEMS_FAILED,
     choose_existing,
@@ -23,6 +25,10 @@ from ctcasr.cli.writing import (
     summarise,
     write_files,
 )
+
+if TYPE_CHECKING:
+    from ctcasr.pipeline.inputs import Input
+    from ctcasr.transcript import TimedWord, Transcript
 
 
 @command(
@@ -41,6 +47,13 @@ from ctcasr.cli.writing import (
     help="Where to write; a folder gets one file per item.",
 )
 @format_option("jsonl")
+@click.option(
+    "--pieces",
+    type=PATH,
+    metavar="FILE",
+    help="Also write a manifest of the items and of their pieces, cut between words, to train on "
+    "with augment.join_items.",
+)
 @existing_options
 @device_option
 @batch_size_option
@@ -50,6 +63,7 @@ def align_command(
     manifest: Path,
     output: Path,
     formats: str,
+    pieces: Path | None,
     skip_existing: bool,
     overwrite: bool,
     device: str,
@@ -62,22 +76,43 @@ def align_command(
     textgrid have the labels beside the words. A label's times are the frames in which the model
     gives it, inside its sound; a word's times are where it begins and ends. An item whose text
     cannot be aligned is named, and the others are written.
+
+    --pieces is for a second training: with data.train=FILE, augment.join_items=5 and
+    augment.join_seconds=5 a model hears the words of the training set in ever new order, and
+    cannot learn by heart what follows on what.
     """
     from ctcasr.bundle import load
     from ctcasr.pipeline.align import align_inputs, find_texts
+    from ctcasr.pipeline.outputs import require_free
+    from ctcasr.pipeline.pieces import write_pieces
     from ctcasr.pipeline.transcribe import Tally
 
+    if pieces and skip_existing:
+        raise click.UsageError("--pieces needs every item's times; leave --skip-existing out")
     chosen = parse_formats(formats)
     existing = choose_existing(skip_existing=skip_existing, overwrite=overwrite)
     items, without_text = find_texts(manifest)
     plan = plan_files(items, output, chosen, existing)
+    require_free([pieces] if pieces else [], existing)
     recognizer = load(model, device=device)
     announce_left_out(without_text)
     tally = Tally()
+    words: dict[str, tuple[TimedWord, ...]] = {}
+
+    def remember(
+        aligned: "Iterable[tuple[Input, Transcript]]",
+    ) -> "Iterator[tuple[Input, Transcript]]":
+        for item, transcript in aligned:
+            words[item.utterance.id] = transcript.words
+            yield item, transcript
+
     with counting("aligning") as advance:
         results = align_inputs(
             recognizer, plan.todo, batch_size=batch_size, workers=workers, tally=tally
         )
-        write_files(plan, results, lambda: advance(tally.items, len(plan.todo)))
+        write_files(plan, remember(results), lambda: advance(tally.items, len(plan.todo)))
+    if pieces:
+        count = write_pieces(pieces, (item.utterance for item in items), words)
+        announce(f"{pieces}: {count_of(len(items), 'item')} and {count_of(count, 'piece')}")
     summarise(tally, skipped=len(items) - len(plan.todo), rate=recognizer.sample_rate)
     return ITEMS_FAILED if tally.failed else 0
