@@ -64,12 +64,23 @@ struct NgramModel {
   }
 };
 
+// One of 64 bits for a label; several share one where there are more.
+inline uint64_t bit_of(int32_t label) { return uint64_t{1} << (label & 63); }
+
 struct Lexicon {
   Children children;
+  std::vector<uint64_t> labels;  // the bits of those that go on from each node
   std::vector<int32_t> word;
   std::vector<double> charges;
   double outside_charge = 0.0;
   bool is_closed = false;
+
+  void note_labels() {
+    labels.assign(word.size(), 0);
+    for (size_t node = 0; node < word.size(); ++node)
+      for (int32_t at = children.first[node]; at < children.first[node + 1]; ++at)
+        labels[node] |= bit_of(children.symbol[at]);
+  }
 };
 
 struct Hotwords {
@@ -111,9 +122,10 @@ struct Context {
     double worth;
   };
 
-  // The most that one more label can be worth: one that goes on with a word, and any other.
+  // The most that one more label can be worth: one that goes on with a word, one of these with
+  // which no word of the lexicon goes on, and any other.
   struct Gains {
-    double inside, other;
+    double inside, leaving, other;
   };
 
   std::vector<uint8_t> kinds;
@@ -179,12 +191,19 @@ struct Context {
   Gains gains(const State& state) const {
     double most = kRounding;
     if (has_hotwords) most += hotwords.reach[state.matched] - hotwords.credit[state.matched];
-    if (!has_lexicon) return {most + most_said, most + most_said};
+    if (!has_lexicon) return {most + most_said, most + most_said, most + most_said};
     const double given_back = -charge(state.spelt);
     // In the lexicon no charge is smaller further down; one may be outside.
     const double inside =
         lexicon.is_closed ? 0.0 : std::max(0.0, lexicon.outside_charge + given_back);
-    return {most + inside, most + most_said + given_back};
+    const double leaving =
+        lexicon.is_closed ? kForbidden : most + lexicon.outside_charge + given_back;
+    return {most + inside, leaving, most + most_said + given_back};
+  }
+
+  // The bits of the labels with which the lexicon goes on, all where it is not followed.
+  uint64_t labels_inside(const State& state) const {
+    return has_lexicon && state.spelt != kOutside ? lexicon.labels[state.spelt] : ~uint64_t{0};
   }
 
  private:

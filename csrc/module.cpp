@@ -206,8 +206,9 @@ NB_MODULE(_core, module) {
               const Array<int32_t>& node, const Array<int32_t>& word, const Array<double>& charges,
               double outside_charge, bool is_closed) {
              self.has_lexicon = true;
-             self.lexicon = {make_children(first, label, node), to_vector(word),
+             self.lexicon = {make_children(first, label, node), {}, to_vector(word),
                              to_vector(charges), outside_charge, is_closed};
+             self.lexicon.note_labels();
            })
       .def("set_hotwords", [](Context& self, const Array<int32_t>& first,
                               const Array<int32_t>& symbol, const Array<int32_t>& node,

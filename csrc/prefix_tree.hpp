@@ -45,7 +45,12 @@ class PrefixTree {
 
   // exp of the most that one more label can be worth.
   Context::Gains gains(int32_t node) const {
-    return context_ ? gains_[node] : Context::Gains{1.0, 1.0};
+    return context_ ? gains_[node] : Context::Gains{1.0, 1.0, 1.0};
+  }
+
+  // The bits of the labels with which its word goes on in the lexicon.
+  uint64_t labels_inside(int32_t node) const {
+    return context_ ? context_->labels_inside(states_[node]) : ~uint64_t{0};
   }
 
   // What one more label leads to, for a prefix that has no such child yet.
@@ -108,7 +113,7 @@ class PrefixTree {
 
   void add_gains(const Context::State& state) {
     const auto gains = context_->gains(state);
-    gains_.push_back({std::exp(gains.inside), std::exp(gains.other)});
+    gains_.push_back({std::exp(gains.inside), std::exp(gains.leaving), std::exp(gains.other)});
     completions_.push_back({0, std::numeric_limits<double>::quiet_NaN()});
   }
 

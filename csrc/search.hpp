@@ -51,7 +51,7 @@ class PrefixSearch {
         probs_(pruning.num_symbols + 1, 0.0),
         probs_frame_(pruning.num_symbols + 1, -1),
         label_arranged_(pruning.num_symbols + 1, -1) {
-    slots_.push_back({kRootNode, pruning.num_symbols, 0, 1.0});
+    slots_.push_back(make_slot(kRootNode, pruning.num_symbols));
     masses_ = {{1.0, 0.0}, {0.0, 0.0}};
     arrange();
   }
@@ -139,7 +139,13 @@ class PrefixSearch {
     int32_t node, last;
     int32_t parent;
     double factor;
+    Context::Gains gains;
+    uint64_t labels_inside;
   };
+
+  Slot make_slot(int32_t node, int32_t last) const {
+    return {node, last, 0, tree_.factor(node), tree_.gains(node), tree_.labels_inside(node)};
+  }
 
   // Of a prefix's paths: those that end in blank, and those in its last label.
   struct Mass {
@@ -231,7 +237,7 @@ class PrefixSearch {
   void choose_labels(const Float* log_probs, double peak, double floor) {
     double most_continuing = 0.0, most_other = 0.0;
     for (size_t i = 0; i < slots_.size(); ++i) {
-      const auto gains = tree_.gains(slots_[i].node);
+      const auto& gains = slots_[i].gains;
       most_continuing = std::max(most_continuing, sums_[i] * gains.inside);
       most_other = std::max(most_other, sums_[i] * gains.other);
     }
@@ -260,33 +266,41 @@ class PrefixSearch {
   // Lists the extensions that may survive, and raises the floor by them.
   void extend(double& best, double& floor) {
     arrived_.assign(slots_.size() + 1, 0);
-    for (const Slot& slot : slots_) arrived_[slot.parent] |= bit(slot.last);
+    for (const Slot& slot : slots_) arrived_[slot.parent] |= bit_of(slot.last);
     extensions_.clear();
     most_scores_ = scores_.size() + static_cast<size_t>(pruning_.beam);
-    gains_.clear();
-    for (const Slot& slot : slots_) gains_.push_back(tree_.gains(slot.node).other);
-    extend_by(others_, best, floor);
-    if (continuing_.empty()) return;
-    gains_.clear();
-    for (const Slot& slot : slots_) gains_.push_back(tree_.gains(slot.node).inside);
-    extend_by(continuing_, best, floor);
+    for (const auto& [label, of_label] : others_) {
+      bool is_any = false;
+      for (size_t i = 0; i < slots_.size(); ++i) {
+        if (!(sums_[i] * slots_[i].gains.other * of_label >= floor)) continue;
+        is_any = true;
+        extend_by(label, of_label, i, best, floor);
+      }
+      if (!is_any) break;
+    }
+    if (!continuing_.empty()) extend_words(best, floor);
   }
 
-  void extend_by(const std::vector<LabelProb>& labels, double& best, double& floor) {
-    double reach = 0.0;
-    for (size_t i = 0; i < slots_.size(); ++i) reach = std::max(reach, sums_[i] * gains_[i]);
-    for (const auto& [label, of_label] : labels) {
-      if (reach * of_label < floor) break;
-      for (size_t i = 0; i < slots_.size(); ++i)
-        if (sums_[i] * of_label * gains_[i] >= floor) extend_by(label, of_label, i, best, floor);
+  // Goes on with words: by many labels, of which each prefix takes few.
+  void extend_words(double& best, double& floor) {
+    for (size_t i = 0; i < slots_.size(); ++i) {
+      const Slot& slot = slots_[i];
+      const double inside = sums_[i] * slot.gains.inside;
+      const double leaving = sums_[i] * slot.gains.leaving;
+      const double reach = std::max(inside, leaving);
+      for (const auto& [label, of_label] : continuing_) {
+        if (reach * of_label < floor) break;
+        const double most = (slot.labels_inside & bit_of(label) ? inside : leaving) * of_label;
+        if (most >= floor && most > 0.0) extend_by(label, of_label, i, best, floor);
+      }
     }
   }
 
   void extend_by(int32_t label, double of_label, size_t i, double& best, double& floor) {
     const Slot& slot = slots_[i];
     const double mass = (label == slot.last ? masses_[i].in_blank : sums_[i]) * of_label;
-    if (mass * gains_[i] < floor || mass <= 0.0) return;
-    const bool may_have_arrived = arrived_[i] & bit(label);
+    if (mass <= 0.0 || (!context_ && mass < floor)) return;
+    const bool may_have_arrived = arrived_[i] & bit_of(label);
     const int32_t child = context_ || may_have_arrived ? tree_.find(slot.node, label) : -1;
     if (child >= 0 && tree_.slot(child) >= 0) return;
     Growth growth{mass, static_cast<int32_t>(i), label, -1};
@@ -407,7 +421,7 @@ class PrefixSearch {
     for (const Growth& growth : growths_) {
       const auto extension = context_ ? extensions_[growth.extension] : Context::Extension{};
       const int32_t node = tree_.grow(slots_[growth.slot].node, growth.label, extension);
-      next_slots_.push_back({node, growth.label, 0, tree_.factor(node)});
+      next_slots_.push_back(make_slot(node, growth.label));
       staying_.push_back({0.0, growth.score});
     }
     staying_.push_back({0.0, 0.0});
@@ -446,8 +460,6 @@ class PrefixSearch {
     return probs_[k];
   }
 
-  static uint64_t bit(int32_t label) { return uint64_t{1} << (label & 63); }
-
   static constexpr double kLn2 = 0.693147180559945309417;
 
   Pruning pruning_;
@@ -466,7 +478,7 @@ class PrefixSearch {
   std::vector<int32_t> last_labels_;
   std::vector<Growth> growths_;
   std::vector<Context::Extension> extensions_;
-  std::vector<double> sums_, gains_;     // of each slot: its mass, the most that a label can add
+  std::vector<double> sums_;             // of each slot: its mass
   std::vector<double> scores_, ranked_;  // of the slots as they stay, then of the growths
   size_t most_scores_ = 0;  // before they are cut off
   size_t num_cut_ = 0;      // scores when they were last cut off, at which score

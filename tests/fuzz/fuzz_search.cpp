@@ -84,6 +84,7 @@ Lexicon random_lexicon(Draw& draw, int32_t num_symbols, int32_t num_words) {
     lexicon.charges.push_back(node ? -draw.real(0.0, draw.chance(0.1) ? 100.0 : 5.0) : 0.0);
   lexicon.outside_charge = -draw.real(0.0, 20.0);
   lexicon.is_closed = draw.chance(0.5);
+  lexicon.note_labels();
   return lexicon;
 }
 
