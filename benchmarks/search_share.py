@@ -25,11 +25,12 @@ from typing import TypeVar
 import torch
 
 from benchmarks.setting import machine
+from ctcasr.bundle import load
 from ctcasr.cli.options import SearchOptions
 from ctcasr.config import DecodeConfig
 from ctcasr.decoder import TextDecoder
 from ctcasr.manifest import read_manifest
-from ctcasr.recognizer import Recognizer, load
+from ctcasr.recognizer import Recognizer
 
 PARTS = ("reading", "network", "search", "alignment", "confidence", "other")
 OF_THE_SEARCH = ("search", "alignment", "confidence")
