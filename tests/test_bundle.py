@@ -158,11 +158,25 @@ def test_a_damaged_language_model_is_refused(words, tmp_path, damage):
     assert "\n" not in str(caught.value)
 
 
-def test_a_model_from_before_there_were_language_models_is_unchanged(samples):
+def test_a_model_from_before_there_were_language_models_opens(tone_run, samples, tmp_path):
+    stored = read_model(tone_run.folder / "model.safetensors")
+    header = copy.deepcopy(dict(stored.header))
+    header["config"]["decode"] = {"beam": 0, "nbest": 1, "threshold": 1e-06}  # all there was
+    write_model(tmp_path / "old.safetensors", header=header, tensors=stored.tensors)
+
+    old = ctcasr.load(tmp_path / "old.safetensors", device="cpu")
+
+    assert old.config.decode == DecodeConfig()
+    assert old.parts == {}
+    assert old.transcribe(samples, sample_rate=8_000).decoder == {"search": "best_path"}
+
+
+def test_the_built_in_model_brings_its_own_words(samples):
     builtin = ctcasr.load("en-alnum", device="cpu")
 
-    assert "lm" not in builtin.header["config"]["decode"]
-    assert builtin.config.decode == DecodeConfig()
-    assert builtin.parts == {}
-    transcript = builtin.transcribe(samples, sample_rate=8_000)
-    assert transcript.decoder == {"search": "best_path"} == builtin.header["decoder"]
+    assert (builtin.config.decode.lm, builtin.config.decode.lexicon) == ("embedded", "embedded")
+    words = (builtin.parts["lexicon"].content or b"").decode().split()
+    assert {"zero", "stop", "a", "z", "september"} < set(words)
+    heard = builtin.transcribe(samples, sample_rate=8_000)  # tones
+    assert set(heard.text.split()) <= set(words)
+    assert heard.decoder["lexicon"]["sha256"] == builtin.parts["lexicon"].sha256
