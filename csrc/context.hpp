@@ -72,6 +72,7 @@ struct Lexicon {
   std::vector<uint64_t> labels;  // the bits of those that go on from each node
   std::vector<int32_t> word;
   std::vector<double> charges;
+  std::vector<double> label_costs, spelt_costs;  // of words outside, by label and by node
   double outside_charge = 0.0;
   bool is_closed = false;
 
@@ -147,11 +148,13 @@ struct Context {
   Completion complete(const State& state) const {
     if (!has_lexicon || state.spelt == kRoot) return {state.history, 0.0};
     int32_t word = state.spelt == kOutside ? kNoWord : lexicon.word[state.spelt];
-    if (word == kNoWord && lexicon.is_closed) return {state.history, kForbidden};
-    if (word != kNoWord && has_lm) word = lm_words[word];
+    const bool is_outside = word == kNoWord;
+    if (is_outside && lexicon.is_closed) return {state.history, kForbidden};
+    if (!is_outside && has_lm) word = lm_words[word];
     int32_t history = state.history;
-    const double worth = say(history, word);
-    return {history, worth - charge(state.spelt)};
+    double worth = say(history, word) - charge(state.spelt);
+    if (is_outside) worth += spelt_cost(state.spelt);
+    return {history, worth};
   }
 
   // `completed` is asked for where the label ends a word.
@@ -194,11 +197,10 @@ struct Context {
     if (!has_lexicon) return {most + most_said, most + most_said, most + most_said};
     const double given_back = -charge(state.spelt);
     // In the lexicon no charge is smaller further down; one may be outside.
-    const double inside =
-        lexicon.is_closed ? 0.0 : std::max(0.0, lexicon.outside_charge + given_back);
-    const double leaving =
-        lexicon.is_closed ? kForbidden : most + lexicon.outside_charge + given_back;
-    return {most + inside, leaving, most + most_said + given_back};
+    const double leaving = lexicon.is_closed ? kForbidden
+                                             : lexicon.outside_charge + given_back +
+                                                   spelt_cost(state.spelt);
+    return {most + std::max(0.0, leaving), most + leaving, most + most_said + given_back};
   }
 
   // The bits of the labels with which the lexicon goes on, all where it is not followed.
@@ -218,10 +220,11 @@ struct Context {
     if (static_cast<LabelKind>(kinds[label]) == LabelKind::kSpace) return 0.0;
     const int32_t after =
         state.spelt == kOutside ? kOutside : lexicon.children.find(state.spelt, label);
-    const double before = charge(state.spelt);
-    state.spelt = after;
     if (after == kOutside && lexicon.is_closed) return kForbidden;
-    return charge(after) - before;
+    double worth = charge(after) - charge(state.spelt);
+    if (after == kOutside) worth += lexicon.label_costs[label] + spelt_cost(state.spelt);
+    state.spelt = after;
+    return worth;
   }
 
   double say(int32_t& history, int32_t word) const {
@@ -240,6 +243,11 @@ struct Context {
 
   double charge(int32_t spelt) const {
     return spelt == kOutside ? lexicon.outside_charge : lexicon.charges[spelt];
+  }
+
+  // The cost of spelling a word so far that turns out to be outside the lexicon.
+  double spelt_cost(int32_t spelt) const {
+    return spelt == kOutside ? 0.0 : lexicon.spelt_costs[spelt];
   }
 };
 

@@ -204,10 +204,13 @@ NB_MODULE(_core, module) {
       .def("set_lexicon",
            [](Context& self, const Array<int32_t>& first, const Array<int32_t>& label,
               const Array<int32_t>& node, const Array<int32_t>& word, const Array<double>& charges,
-              double outside_charge, bool is_closed) {
+              double outside_charge, const Array<double>& label_costs,
+              const Array<double>& spelt_costs, bool is_closed) {
              self.has_lexicon = true;
-             self.lexicon = {make_children(first, label, node), {}, to_vector(word),
-                             to_vector(charges), outside_charge, is_closed};
+             self.lexicon = {make_children(first, label, node), {},
+                             to_vector(word),                   to_vector(charges),
+                             to_vector(label_costs),            to_vector(spelt_costs),
+                             outside_charge,                    is_closed};
              self.lexicon.note_labels();
            })
       .def("set_hotwords", [](Context& self, const Array<int32_t>& first,

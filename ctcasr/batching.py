@@ -66,13 +66,6 @@ def plan_batches(
     return batches
 
 
-def padding_share(lengths: Sequence[int], batches: Sequence[Sequence[int]]) -> float:
-    """Return the share of all frames in `batches` that is padding."""
-    padded = sum(max(lengths[i] for i in batch) * len(batch) for batch in batches)
-    real = sum(lengths[i] for batch in batches for i in batch)
-    return 1 - real / padded if padded else 0.0
-
-
 def pad_waveforms(waveforms: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
     """Return (B, N) right-padded samples and (B,) lengths."""
     return _pad(waveforms, dtype=np.float32)

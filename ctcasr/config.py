@@ -149,7 +149,7 @@ class DecodeConfig(Section):
 
     lexicon: str | None = None
     """File of the words that may be said, one a line, or `embedded`. Without it the language
-    model's words are preferred, and others are spelt out at the penalty `unknown`."""
+    model's words are preferred, and others are spelt out at a cost."""
 
     lexicon_sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
     """The same for `lexicon`."""
@@ -166,8 +166,8 @@ class DecodeConfig(Section):
     beta: float = 0.0
     """Nats for every word of language model or lexicon; every label where labels are counted."""
 
-    unknown: float = Field(-10.0, le=0)
-    """Nats for every word outside lexicon or language model."""
+    unknown: float = Field(0.0, le=0)
+    """Nats for every word outside lexicon or language model, beside what spelling it costs."""
 
     @property
     def is_open(self) -> bool:

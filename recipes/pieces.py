@@ -4,6 +4,7 @@ See ctcasr/pipeline/pieces.py for why.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 from ctcasr.bundle import load
@@ -35,9 +36,19 @@ def train_on_pieces(
 
 
 def cut_training_set(manifest: Path, model: Path, out: Path, *, device: str) -> Path:
-    """Write a manifest of all labelled utterances and of their pieces; return its path."""
-    inputs, _ = find_texts(manifest)
-    aligned = align_inputs(load(model, device=device), inputs)
-    words = {transcript.id: transcript.words for _, transcript in aligned}
+    """Write a manifest of all labelled utterances and of their pieces; return its path.
+
+    What has no text is left out and what cannot be aligned stays whole; either is named on stderr.
+    """
+    inputs, without_text = find_texts(manifest)
+    for utterance in without_text:
+        print(f"{utterance.id}: no text, left out", file=sys.stderr)
+    words = {}
+    for _, transcript in align_inputs(load(model, device=device), inputs):
+        if transcript.error is not None:
+            print(
+                f"{transcript.id}: {transcript.error.message}; not cut into pieces", file=sys.stderr
+            )
+        words[transcript.id] = transcript.words
     write_pieces(out, [item.utterance for item in inputs], words)
     return out

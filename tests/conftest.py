@@ -13,6 +13,7 @@ import torch
 from hypothesis import settings
 
 from ctcasr.alphabet import Alphabet, build_alphabet
+from ctcasr.bundle import load
 from ctcasr.cli.app import main
 from ctcasr.config import load_config
 from ctcasr.manifest import write_manifest
@@ -160,3 +161,16 @@ def ctcasr(capsys, monkeypatch):
 
     yield run
     signal.signal(signal.SIGTERM, terminate)
+
+
+@pytest.fixture(scope="session")
+def recognizer(tone_run):
+    """The model of `tone_run`; shared, so a test that changes it copies it first."""
+    return load(tone_run.folder, device="cpu")
+
+
+@pytest.fixture
+def samples(tone_run):
+    """The samples of one of its recordings, "cad"."""
+    values, _ = soundfile.read(tone_run.recordings / "3-cad.wav", dtype="float32")
+    return values

@@ -1,6 +1,7 @@
 """Definitions, written to be read and believed: what fast code is held against.
 
-Pure NumPy in float64. Enumeration costs V**T paths, so keep T and V small.
+NumPy in float64, and torch's CTC loss as a second opinion. Enumeration costs V**T paths, so keep T
+and V small.
 
 Source: Graves et al. 2006, "Connectionist Temporal Classification", sections 3 and 4.
 """
@@ -10,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 
@@ -33,6 +35,18 @@ def all_paths(log_probs: NDArray[np.float64]) -> list[tuple[tuple[int, ...], flo
         (path, float(sum(log_probs[t, symbol] for t, symbol in enumerate(path))))
         for path in itertools.product(range(num_symbols), repeat=num_frames)
     ]
+
+
+def log_prob_by_torch(log_probs: NDArray[np.float64], labels: Sequence[int]) -> float:
+    """ln p(labels) by torch's CTC loss; blank is 0."""
+    loss = torch.nn.functional.ctc_loss(
+        torch.from_numpy(log_probs)[:, None],
+        torch.tensor([labels], dtype=torch.long).reshape(1, len(labels)),
+        torch.tensor([len(log_probs)]),
+        torch.tensor([len(labels)]),
+        reduction="none",
+    )
+    return -float(loss.item())
 
 
 def log_probs_by_enumeration(
@@ -190,6 +204,7 @@ def language_worth(
                 total += alpha * log_prob_by_dictionary(ngrams, history, said, order=order)
                 history.append(said)
             else:
+                total += alpha * min(ngrams[(word,)][0] for word in known - {"<s>", "</s>"})
                 history.clear()
     if ngrams is not None and "</s>" in known:
         total += alpha * log_prob_by_dictionary(ngrams, history, "</s>", order=order)

@@ -4,6 +4,7 @@ Several test files and the fuzz harness search them; each case brings what a tex
 formula at the head of ctcasr/decoding/context.py, computed from whole words.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -72,16 +73,32 @@ class Case:
         tokens = [word if self._is_spelt(word, pieces) else None for word, pieces in said]
         if self.is_closed and None in tokens:
             return -np.inf
+        total += sum(
+            self._spelling(pieces)
+            for (_, pieces), token in zip(said, tokens, strict=True)
+            if not token
+        )
         return total + self._language(tokens)
+
+    def _spelling(self, pieces: tuple[str, ...]) -> float:
+        """Return what it costs to spell a word that is not in the lexicon."""
+        counts = Counter(self.alphabet.labels)
+        for way in {way for word in self.words or () for way in self._ways(word)}:
+            counts.update(way)
+        weight = self.settings["alpha"] if self.ngrams is not None else 1.0
+        shares = (counts[piece] / counts.total() for piece in pieces if piece not in (" ", "▁"))
+        return float(weight * sum(np.log(share) for share in shares))
 
     def _language(self, tokens: Sequence[str | None]) -> float:
         weights = {name: self.settings[name] for name in ("alpha", "beta", "unknown")}
         return language_worth(tokens, ngrams=self.ngrams, order=self.order, **weights)
 
     def _is_spelt(self, word: str, pieces: tuple[str, ...]) -> bool:
+        return word in (self.words or ()) and pieces in self._ways(word)
+
+    def _ways(self, word: str) -> tuple[tuple[str, ...], ...]:
         ways = SPELLINGS[self.kind].get(word, ())
-        given = ways if self.settings.get("lexicon") else ways[:1]
-        return word in (self.words or ()) and pieces in given
+        return ways if self.settings.get("lexicon") else ways[:1]
 
     def _is_own_spelling(self, word: str, pieces: tuple[str, ...]) -> bool:
         return pieces in SPELLINGS[self.kind].get(word, ())[:1]

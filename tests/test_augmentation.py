@@ -21,11 +21,17 @@ from ctcasr.frontends.augmentation import (
     mask_features,
     part_spans,
     power_law_noise,
+    trim_edges,
 )
 
 RATE = 8_000
 STRONG = AugmentConfig(
-    noise_probability=0.5, response_db=6, warp=(0.8, 1.2), time_masks=3, freq_masks=2
+    noise_probability=0.5,
+    response_db=6,
+    warp=(0.8, 1.2),
+    time_masks=3,
+    freq_masks=2,
+    trim_probability=0.5,
 )
 NEUTRAL = Distortion(
     speed=1.0,
@@ -39,6 +45,7 @@ NEUTRAL = Distortion(
     warp=1.0,
     time_masks=(),
     freq_masks=(),
+    trim_db=None,
 )
 
 
@@ -94,13 +101,15 @@ def test_draws_stay_inside_their_ranges(item, epoch):
     assert drawn.snr_db is None or 5 <= drawn.snr_db <= 30
     assert 0 <= drawn.noise_exponent <= 2
     assert 0.8 <= drawn.warp <= 1.2
+    assert drawn.trim_db is None or 15 <= drawn.trim_db <= 40
     assert (len(drawn.time_masks), len(drawn.freq_masks)) == (3, 2)
 
 
-def test_noise_comes_as_often_as_asked():
+def test_noise_and_cut_edges_come_as_often_as_asked():
     draws = [draw_distortion(STRONG, seed=1, epoch=0, item=str(i)) for i in range(1_000)]
 
     assert sum(drawn.snr_db is not None for drawn in draws) == pytest.approx(500, abs=60)
+    assert sum(drawn.trim_db is not None for drawn in draws) == pytest.approx(500, abs=60)
 
 
 def test_frequency_response_has_the_size_asked_for():
@@ -233,6 +242,24 @@ def test_a_pause_is_as_loud_as_the_quietest_moment_beside_it():
     joined = join_waveforms([quiet_at_end, noise], [500.0], sample_rate=RATE, seed=1)
 
     assert root_mean_square(joined[8_000:12_000]) == pytest.approx(0.01, rel=0.2)
+
+
+def test_only_the_quiet_edges_are_cut_off():
+    loud, pause = tone(800), np.zeros(400, dtype=np.float32)
+    lead, tail = tone(240) / 30, tone(160) / 30  # 30 dB below
+    samples = np.concatenate([pause, lead, loud, pause, loud, tail])
+
+    def cut(below_db):
+        return trim_edges(samples, below_db=below_db, sample_rate=RATE).tolist()
+
+    assert cut(25) == np.concatenate([loud, pause, loud]).tolist()
+    assert cut(35) == samples[len(pause) :].tolist()
+    assert cut(200) == samples.tolist()
+
+
+@pytest.mark.parametrize("samples", [np.zeros(0, np.float32), np.zeros(999, np.float32), tone(1)])
+def test_what_has_no_edges_stays_as_it_is(samples):
+    assert trim_edges(samples, below_db=15, sample_rate=RATE).tolist() == samples.tolist()
 
 
 # What is done to features

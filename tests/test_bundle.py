@@ -3,7 +3,6 @@
 import copy
 
 import pytest
-import soundfile
 
 import ctcasr
 from ctcasr.bundle import find_model, save_recognizer
@@ -11,18 +10,6 @@ from ctcasr.config import DecodeConfig
 from ctcasr.decoding import estimate_ngrams, write_arpa
 from ctcasr.errors import LanguageModelError, ModelFileError
 from ctcasr.model_file import read_model, write_model
-
-
-@pytest.fixture(scope="module")
-def recognizer(tone_run):
-    return ctcasr.load(tone_run.folder, device="cpu")
-
-
-@pytest.fixture
-def samples(tone_run):
-    values, _ = soundfile.read(tone_run.recordings / "3-cad.wav", dtype="float32")
-    return values
-
 
 # Loading
 

@@ -1,5 +1,3 @@
-import threading
-import time
 import tracemalloc
 
 import numpy as np
@@ -11,6 +9,7 @@ from hypothesis import strategies as st
 
 from ctcasr.decoding import align, backend, best_path, forced_align
 from tests.oracles import best_path_by_enumeration, random_log_probs
+from tests.waiting import watch
 
 both = pytest.mark.parametrize("use_core", [None, False])
 needs_core = pytest.mark.skipif(backend() != "C++", reason="installed without the C++ core")
@@ -122,14 +121,7 @@ def test_long_recordings_need_a_fraction_of_the_table():
 def test_other_threads_go_on_while_it_aligns():
     log_probs = random_log_probs(num_frames=8_000, num_symbols=4, seed=0)
     labels = [1 + k % 3 for k in range(3_900)]
-    aligning = threading.Thread(target=lambda: forced_align(log_probs, labels))
-    begin = last = time.perf_counter()
-    longest_wait = 0.0
-    aligning.start()
-    while aligning.is_alive():
-        now = time.perf_counter()
-        longest_wait, last = max(longest_wait, now - last), now
-    took = time.perf_counter() - begin
+    took, longest_wait = watch(lambda: forced_align(log_probs, labels))
 
     assert took > 0.02  # long enough to notice
     assert longest_wait < 0.7 * took

@@ -3,8 +3,6 @@
 import subprocess
 import sys
 import textwrap
-import threading
-import time
 from typing import Any
 
 import numpy as np
@@ -14,6 +12,7 @@ from ctcasr.decoding import PrefixBeamDecoder, backend
 from ctcasr.decoding.backend import CoreSearcher, NumpySearcher
 from tests.oracles import random_log_probs
 from tests.search_cases import random_case, random_frames
+from tests.waiting import watch
 
 needs_core = pytest.mark.skipif(backend() != "C++", reason="installed without the C++ search")
 
@@ -236,14 +235,7 @@ def test_other_threads_go_on_while_it_searches():
     )
     stream = decoder.stream()
     for search in (lambda: decoder(log_probs), lambda: stream.feed(log_probs)):
-        searching = threading.Thread(target=search)
-        begin = last = time.perf_counter()
-        longest_wait = 0.0
-        searching.start()
-        while searching.is_alive():
-            now = time.perf_counter()
-            longest_wait, last = max(longest_wait, now - last), now
-        took = time.perf_counter() - begin
+        took, longest_wait = watch(search)
 
         assert took > 0.05  # long enough to notice
         assert longest_wait < 0.7 * took

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ctcasr.alphabet import Alphabet, Unit
+from ctcasr.alphabet import Alphabet, Unit, build_alphabet
 from ctcasr.decoding import NgramModel, PrefixBeamDecoder
 from ctcasr.decoding.context import LmUnit, make_context
 from ctcasr.errors import LanguageModelError
@@ -88,15 +88,29 @@ def test_words_are_weighed_by_hand():
     assert worth == pytest.approx(0.5 * said + 2 * 2.0)
 
 
-def test_an_unknown_word_is_charged_once_however_long():
-    def worth(text):
-        return worth_of(text, lm=TINY, alpha=1.0, unknown=-7.0)
+def test_an_unknown_word_costs_what_the_model_says_and_its_spelling():
+    def worth(text, alpha=1.0):
+        return worth_of(text, lm=TINY, alpha=alpha, unknown=-7.0)
 
     said = -0.5 - 4.0 - 1.0  # back-off of <s>, <unk>, </s>
-    assert worth("b") == pytest.approx(said - 7.0)
-    assert worth("bbbbbb") == pytest.approx(said - 7.0)
-    assert worth("abba") == pytest.approx(said - 7.0)  # in the lexicon as far as "ab"
-    assert worth("bb bb") == pytest.approx(said - 4.0 - 14.0)
+    a, b = np.log([3 / 7, 2 / 7])  # of "a" and "ab", and each of four labels once more
+    assert worth("b") == pytest.approx(said + b - 7.0)
+    assert worth("bbbbbb") == pytest.approx(said + 6 * b - 7.0)
+    assert worth("abba") == pytest.approx(said + 2 * a + 2 * b - 7.0)  # a word as far as "ab"
+    assert worth("bb bb") == pytest.approx(said - 4.0 + 4 * b - 14.0)
+    assert worth("bb bb", alpha=0.5) == pytest.approx(0.5 * (said - 4.0 + 4 * b) - 14.0)
+    assert worth_of("a ab", lm=TINY) == worth_of("a ab", lm=TINY, unknown=-7.0)
+
+
+def test_one_long_unknown_word_is_no_cheaper_than_the_words_that_were_said():
+    alphabet = build_alphabet(["abcdefgh", "a b"])
+    words = {"ab": -4.0, "cd": -4.0, "ef": -4.0, "gh": -4.0, "<unk>": -6.0}
+    model = NgramModel.from_ngrams(1, {(word,): (weight, 0.0) for word, weight in words.items()})
+    context = make_context(alphabet, lm=model, alpha=1.0)
+
+    three, one = (total(context, alphabet.encode(text)) for text in ("ab cd ef", "abhcdhef"))
+
+    assert three > one
 
 
 def test_a_charge_that_no_float_could_give_back_is_still_given_back():
@@ -128,7 +142,7 @@ def test_the_look_ahead_charges_an_improbable_word_from_its_first_letter():
     _, unlike_any = context.extend(context.start(), 2)
 
     assert first == pytest.approx(-1.5)  # "a" is the better of the words with a
-    assert unlike_any == pytest.approx(-4.0 - 7.0)
+    assert unlike_any == pytest.approx(-4.0 - 7.0 + np.log(2 / 7))
 
 
 def test_where_labels_are_words_each_is_weighed():
@@ -170,10 +184,14 @@ def test_the_score_of_a_model_of_labels_is_that_of_its_labels():
     assert (unknown.text, unknown.lm_log_prob) == ("b", 0.0)  # it has no <unk>, so says nothing
 
 
-def test_a_model_without_unknown_words_charges_nothing_more_for_one():
-    model = NgramModel.from_ngrams(1, {("a",): (-2.0, 0.0)})
+def test_to_a_model_without_unk_an_unknown_word_is_as_improbable_as_its_rarest():
+    model = NgramModel.from_ngrams(1, {("a",): (-2.0, 0.0), ("aa",): (-6.0, 0.0)})
 
-    assert worth_of("b a", lm=model, alpha=1.0, unknown=-3.0) == pytest.approx(-3.0 - 2.0)
+    spelt = np.log(1 / 7)
+    assert worth_of("b a", lm=model, alpha=1.0) == pytest.approx(-6.0 + spelt - 2.0)
+    assert worth_of("b a", lm=model, alpha=1.0, unknown=-3.0) == pytest.approx(-11.0 + spelt)
+    rare = NgramModel.from_ngrams(1, {("a",): (-2.0, 0.0), ("aa",): (-228.0, 0.0)})
+    assert worth_of("b", lm=rare, alpha=1.0) == pytest.approx(-100.0 + spelt)
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ def test_nothing_outside_a_closed_lexicon_is_said():
 
 
 def test_an_open_lexicon_says_all_that_there_is_and_charges_for_it():
+    cost_of = {"a": np.log(2 / 7), "b": np.log(3 / 7)}  # in "ab" and "b", and four labels once more
     log_probs = random_log_probs(num_frames=5, num_symbols=4, seed=0)
     plain = {
         h.labels: h.log_prob for h in PrefixBeamDecoder("_ab ", beam=999, threshold=0)(log_probs)
@@ -46,8 +47,9 @@ def test_an_open_lexicon_says_all_that_there_is_and_charges_for_it():
 
     assert {h.labels for h in found} == plain.keys()
     for hypothesis in found:
-        num_unknown = sum(word not in ("ab", "b") for word in hypothesis.text.split())
-        expected = plain[hypothesis.labels] - 2.0 * num_unknown
+        unknown = [word for word in hypothesis.text.split() if word not in ("ab", "b")]
+        spelling = sum(cost_of[letter] for word in unknown for letter in word)
+        expected = plain[hypothesis.labels] - 2.0 * len(unknown) + spelling
         assert hypothesis.log_prob == pytest.approx(expected, abs=1e-10)
 
 

@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ctcasr.decoding import PrefixBeamDecoder, prefix_search
 from ctcasr.decoding.weighing import weigh
-from tests.oracles import log_probs_by_enumeration, random_log_probs
+from tests.oracles import log_prob_by_torch, log_probs_by_enumeration, random_log_probs
 from tests.search_cases import random_frames
 
 both = pytest.mark.parametrize("use_core", [None, False])
@@ -68,17 +67,6 @@ def noisy_spikes(*, num_frames, num_symbols, seed):
     return np.log(np.maximum(probs, 1e-12))
 
 
-def exact(log_probs, labels):
-    loss = torch.nn.functional.ctc_loss(
-        torch.from_numpy(log_probs)[:, None],
-        torch.tensor([labels], dtype=torch.long).reshape(1, len(labels)),
-        torch.tensor([len(log_probs)]),
-        torch.tensor([len(labels)]),
-        reduction="none",
-    )
-    return -loss.item()
-
-
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("beam", [8, 32])
 def test_survivors_of_long_input_have_the_log_probability_that_torch_gives_them(beam, seed):
@@ -87,7 +75,7 @@ def test_survivors_of_long_input_have_the_log_probability_that_torch_gives_them(
     found = PrefixBeamDecoder("_abcdefgh", beam=beam)(log_probs)
 
     for one in found:
-        assert one.ctc_log_prob == pytest.approx(exact(log_probs, one.labels), abs=1e-6)
+        assert one.ctc_log_prob == pytest.approx(log_prob_by_torch(log_probs, one.labels), abs=1e-6)
     scores = [one.log_prob for one in found]
     assert scores == sorted(scores, reverse=True)
 

@@ -157,6 +157,20 @@ def test_metrics_say_what_happened(tone_items, tmp_path):
         assert report.audio_rate > 0
 
 
+def test_padding_is_that_of_the_batches_as_they_were(tone_items, tmp_path):
+    cut = NO_AUGMENTATION.model_copy(update={"trim_probability": 0.5, "join_items": 3})
+    trainer = make_trainer(tmp_path, tone_items, augment=cut, epochs=1)
+    batches = list(trainer.data.epoch(0))
+
+    fit(trainer)
+
+    padded = sum(batch.waveforms.numel() for batch in batches)
+    recorded = sum(int(batch.lengths.sum()) for batch in batches)
+    (epoch,) = trainer.observer.epochs
+    assert epoch.padding == pytest.approx(1 - recorded / padded)
+    assert epoch.padding > 0.01
+
+
 def test_without_a_dev_set_there_are_no_dev_scores(tone_items, tmp_path):
     fit(make_trainer(tmp_path, tone_items, dev=False, epochs=1, average_of=AverageOf.BEST))
 

@@ -2,24 +2,10 @@ import dataclasses
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 
-import ctcasr
 from ctcasr.config import DecodeConfig
 from ctcasr.errors import AudioError
-
-
-@pytest.fixture(scope="module")
-def recognizer(tone_run):
-    return ctcasr.load(tone_run.folder, device="cpu")
-
-
-@pytest.fixture
-def samples(tone_run):
-    values, _ = soundfile.read(tone_run.recordings / "3-cad.wav", dtype="float32")
-    return values
-
 
 # What transcribe takes
 

@@ -41,6 +41,8 @@ class Context:
         word: NDArray[np.int32],
         charges: NDArray[np.float64],
         outside_charge: float,
+        label_costs: NDArray[np.float64],
+        spelt_costs: NDArray[np.float64],
         is_closed: bool,
     ) -> None: ...
     def set_hotwords(

@@ -202,6 +202,8 @@ def _copy_context(context: Context) -> "core.compiled.Context":
             trie.word,
             context.charges,
             context.outside_charge,
+            context.label_costs,
+            context.spelt_costs,
             context.is_closed,
         )
     if (hotwords := context.hotwords) is not None:

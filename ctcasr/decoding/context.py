@@ -10,13 +10,20 @@ When the word is complete, the charge is replaced by what the language model say
 total is always
 
     sum over words of (alpha * ln p(word | history) + beta)  +  alpha * ln p(</s> | history)
-    + `unknown` for every word outside lexicon or model  +  the boosts of the hotwords in it.
+    + `unknown` for every word outside lexicon or model  +  the boosts of the hotwords in it
+    + alpha * ln q(label) for every label of a word outside the lexicon
+
+with alpha = 1 in the last line where there is no language model, and q how frequent a label is in
+the words of the lexicon. A model that knows a word only as <unk> leaves open which one it is, and
+without the cost of spelling it, one long unknown word would be cheaper than the three known ones
+that were said. To a model without <unk>, an unknown word is as improbable as its rarest word, and
+nothing is known of what follows.
 
 This file is the definition; csrc/context.hpp is the same in C++.
 """
 
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -70,6 +77,10 @@ class State(NamedTuple):
     matched: int
 
 
+def _nothing() -> NDArray[np.float64]:
+    return np.zeros(0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """The rules of one decoder; arrays only, so that the C++ search reads the same.
@@ -80,13 +91,16 @@ class Context:
         lm_unit: what it counts.
         alpha: weight of its log-probabilities.
         beta: nats for every word (every label, for a label model).
-        unknown: nats for every word outside lexicon or model; at most 0.
+        unknown: nats for every word outside lexicon or model; at most 0. Where the model has no
+            <unk>, with what its rarest word is worth.
         lexicon: the words that may be spelt, if words are followed at all.
         is_closed: whether nothing outside the lexicon may be said.
         lm_words: the model's id of each word of the lexicon; of each label for a label model and
             where labels are words; -1 where it has none.
         charges: (N,) the provisional charge of each node of the lexicon.
         outside_charge: that of a word outside.
+        label_costs: (V,) nats for each label of a word outside; at most 0.
+        spelt_costs: (N,) nats for all labels of such a word that lead to each node.
         most_said: the most that a word, or label, is worth to model and beta; at least 0.
         hotwords: the automaton, if any.
         unwritten: the model's words, or labels, that the alphabet's labels cannot write, so that
@@ -102,8 +116,10 @@ class Context:
     lexicon: LexiconTrie | None = None
     is_closed: bool = False
     lm_words: NDArray[np.int32]
-    charges: NDArray[np.float64]
+    charges: NDArray[np.float64] = field(default_factory=_nothing)
     outside_charge: float = 0.0
+    label_costs: NDArray[np.float64] = field(default_factory=_nothing)
+    spelt_costs: NDArray[np.float64] = field(default_factory=_nothing)
     most_said: float = 0.0
     hotwords: HotwordAutomaton | None = None
     unwritten: tuple[str, ...] = ()
@@ -165,6 +181,8 @@ class Context:
         after = self.lexicon.child(spelt, label) if spelt != OUTSIDE else OUTSIDE
         if after == OUTSIDE and self.is_closed:
             return history, after, -np.inf
+        if after == OUTSIDE:
+            worth += float(self.label_costs[label]) + self._spelt_cost(spelt)
         return history, after, worth + self._charge(after) - self._charge(spelt)
 
     def _complete(self, history: int, spelt: int) -> tuple[int, float]:
@@ -175,6 +193,8 @@ class Context:
             return history, -np.inf
         known = int(self.lm_words[word]) if word != NO_WORD and self.lm else word
         history, worth = self._say(history, known)
+        if word == NO_WORD:
+            worth += self._spelt_cost(spelt)
         return history, worth - self._charge(spelt)
 
     def _say(self, history: int, word: int) -> tuple[int, float]:
@@ -194,6 +214,10 @@ class Context:
     def _charge(self, spelt: int) -> float:
         return self.outside_charge if spelt == OUTSIDE else float(self.charges[spelt])
 
+    def _spelt_cost(self, spelt: int) -> float:
+        """Return the cost of spelling a word so far that turns out to be outside the lexicon."""
+        return 0.0 if spelt == OUTSIDE else float(self.spelt_costs[spelt])
+
 
 def make_context(
     alphabet: Alphabet,
@@ -205,7 +229,7 @@ def make_context(
     hotwords: Mapping[str, float] | None = None,
     alpha: float = 0.5,
     beta: float = 0.0,
-    unknown: float = -10.0,
+    unknown: float = 0.0,
 ) -> Context | None:
     """Return the context that a decoder's settings mean; None where there is nothing to weigh.
 
@@ -221,7 +245,8 @@ def make_context(
         alpha: weight of the language model's natural-log probabilities.
         beta: nats for every word, or label for a label model; without model and lexicon nobody
             counts words, and it has no effect.
-        unknown: nats for every word outside lexicon or language model.
+        unknown: nats for every word outside lexicon or language model, beside what the formula at
+            the head of this file has for it.
 
     Raises:
         LexiconError, HotwordError: a word cannot be spelt; see there.
@@ -235,6 +260,8 @@ def make_context(
     if lm is None and lexicon is None and automaton is None:
         return None
     kinds = label_kinds(alphabet)
+    if lm is not None and lm.unknown < 0:
+        unknown += alpha * _rarest(lm)
     if lm is not None and (lm_unit is LmUnit.LABEL or alphabet.unit is Unit.WORD):
         if lexicon is not None:
             raise ValueError("a lexicon needs a language model of words and labels that spell them")
@@ -248,14 +275,13 @@ def make_context(
             beta=beta,
             unknown=unknown,
             lm_words=np.array(ids, dtype=np.int32),
-            charges=np.zeros(0),
             most_said=_most_said(lm, alpha, beta),
             hotwords=automaton,
             unwritten=_unwritten(lm, {lm.words[known] for known in ids if known >= 0}),
         )
     if lm is None and lexicon is None:
         nothing = np.zeros(0, dtype=np.int32)
-        return Context(kinds=kinds, lm_words=nothing, charges=np.zeros(0), hotwords=automaton)
+        return Context(kinds=kinds, lm_words=nothing, hotwords=automaton)
     spellings, unwritten = _spell_words(lm, lexicon, alphabet)
     trie = build_trie(spellings)
     lm_words = [-1 if lm is None else _known(lm, word) for word in trie.words]
@@ -263,6 +289,7 @@ def make_context(
     charges = trie.best_below(worths) if lm is not None else np.zeros(len(trie.word))
     charges = np.maximum(charges, -_LARGEST_CHARGE)
     charges[ROOT] = 0.0
+    label_costs = (1.0 if lm is None else alpha) * trie.label_log_shares(len(alphabet))
     return Context(
         kinds=kinds,
         lm=lm,
@@ -274,6 +301,8 @@ def make_context(
         lm_words=np.array(lm_words, dtype=np.int32),
         charges=charges,
         outside_charge=max(_unigram(lm, -1, alpha, unknown), -_LARGEST_CHARGE),
+        label_costs=label_costs,
+        spelt_costs=trie.sum_along(label_costs),
         most_said=_most_said(lm, alpha, beta),
         hotwords=automaton,
         unwritten=unwritten,
@@ -352,6 +381,13 @@ def _unigram(lm: NgramModel | None, word: int, alpha: float, unknown: float) -> 
         return worth
     known = lm.unknown if word < 0 else word
     return worth + (alpha * lm.step(0, known)[1] if known >= 0 else 0.0)
+
+
+def _rarest(lm: NgramModel) -> float:
+    """Return the log-probability of the rarest word of a model, as far as that decides anything."""
+    words = lm.known_words()
+    rarest = min((lm.step(0, lm.word_id(word))[1] for word in words), default=0.0)
+    return max(rarest, -_LARGEST_CHARGE)
 
 
 def _most_said(lm: NgramModel | None, alpha: float, beta: float) -> float:

@@ -59,6 +59,29 @@ class LexiconTrie:
             best[self.parent[node]] = max(best[self.parent[node]], best[node])
         return best
 
+    def sum_along(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return for each node the sum over the labels that lead to it; (V,) to (N,)."""
+        sums = np.zeros(len(self.word))
+        for node in range(len(sums)):  # children are numbered after their parents
+            below = slice(self.first_child[node], self.first_child[node + 1])
+            sums[self.child_node[below]] = sums[node] + values[self.child_label[below]]
+        return sums
+
+    def label_log_shares(self, num_labels: int) -> NDArray[np.float64]:
+        """Return (V,) natural logs of how frequent each label is in the words.
+
+        Each is counted once more than it stands there, so that none is impossible.
+        """
+        below = (self.word != NO_WORD).astype(np.int64)  # words at or below each node
+        counts = np.ones(num_labels)
+        label_to = np.zeros(len(self.word), dtype=np.int32)
+        label_to[self.child_node] = self.child_label
+        for node in range(len(below) - 1, 0, -1):  # children are numbered after their parents
+            counts[label_to[node]] += below[node]
+            below[self.parent[node]] += below[node]
+        log_shares: NDArray[np.float64] = np.log(counts / counts.sum())
+        return log_shares
+
 
 def build_trie(spellings: Mapping[str, Iterable[Sequence[int]]]) -> LexiconTrie:
     """Return the trie of words and their spellings, a word having one or several.

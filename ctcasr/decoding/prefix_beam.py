@@ -57,7 +57,8 @@ class PrefixBeamDecoder:
         alpha: weight of the language model's natural-log probabilities.
         beta: nats for every word; for every label with a label model. Without language model and
             lexicon it has no effect.
-        unknown: nats for every word outside lexicon or language model, at most 0.
+        unknown: nats for every word outside lexicon or language model, at most 0; beside what it
+            costs in any case, as `ctcasr.decoding.context` has it.
         nbest: most hypotheses returned; as many as the beam where not given.
         confidence: whether to compute the posterior of texts and words; costs more than a fast
             search does.
@@ -88,7 +89,7 @@ class PrefixBeamDecoder:
         hotwords: Mapping[str, float] | None = None,
         alpha: float = 0.5,
         beta: float = 0.0,
-        unknown: float = -10.0,
+        unknown: float = 0.0,
         nbest: int | None = None,
         confidence: bool = True,
         certify: bool = False,

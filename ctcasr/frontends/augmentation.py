@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
+from ctcasr.frontends.level import frame_levels
 from ctcasr.settings import Section
 
 
@@ -49,6 +50,13 @@ class AugmentConfig(Section):
 
     shift_ms: float = Field(20.0, ge=0)
     """Silence put before the recording, up to so much; moves the frame grid."""
+
+    trim_probability: float = Field(0.0, ge=0, le=1)
+    """Share of the utterances whose quiet edges are cut off, as by a speech detector that is too
+    eager: with them goes the s of "six"."""
+
+    trim_db: PositiveRange = (15.0, 40.0)
+    """Range of what counts as quiet there: so many dB below the recording's loudest 10 ms."""
 
     noise_probability: float = Field(0.0, ge=0, le=1)
     """Share of the utterances that get noise."""
@@ -111,6 +119,7 @@ class Distortion:
     warp: float
     time_masks: tuple[tuple[float, float], ...]
     freq_masks: tuple[tuple[float, float], ...]
+    trim_db: float | None
 
 
 def keyed_generator(*key: object) -> np.random.Generator:
@@ -127,6 +136,9 @@ def draw_distortion(config: AugmentConfig, *, seed: int, epoch: int, item: str) 
     def spans(count: int) -> tuple[tuple[float, float], ...]:
         return tuple((float(uniform()), float(uniform())) for _ in range(count))
 
+    def rarely(probability: float, bounds: tuple[float, float]) -> float | None:
+        return float(uniform(*bounds)) if uniform() < probability else None
+
     noisy = uniform() < config.noise_probability
     return Distortion(
         speed=float(uniform(*config.speed)),
@@ -140,6 +152,7 @@ def draw_distortion(config: AugmentConfig, *, seed: int, epoch: int, item: str) 
         warp=float(uniform(*config.warp)),
         time_masks=spans(config.time_masks),
         freq_masks=spans(config.freq_masks),
+        trim_db=rarely(config.trim_probability, config.trim_db),
     )
 
 
@@ -192,6 +205,24 @@ def power_law_noise(num_samples: int, exponent: float, *, seed: int) -> NDArray[
     noise = np.fft.irfft(spectrum * shape, n=size)[:num_samples]
     power = np.sqrt(np.mean(np.square(noise))) if num_samples else 1.0
     return (noise / max(power, 1e-12)).astype(np.float32)
+
+
+def trim_edges(
+    samples: NDArray[np.float32], *, below_db: float, sample_rate: int
+) -> NDArray[np.float32]:
+    """Return (N',) samples without what is quieter at both ends than the loudest 10 ms are.
+
+    Args:
+        samples: (N,)
+        below_db: dB below the loudest 10 ms at which a recording counts as quiet.
+        sample_rate: in Hz.
+    """
+    hop = max(1, sample_rate // 100)
+    levels = frame_levels(samples, hop=hop, window=hop)
+    if not len(levels):
+        return samples
+    loud = np.flatnonzero(levels >= levels.max() - below_db)
+    return samples[loud[0] * hop : (loud[-1] + 1) * hop]
 
 
 def join_waveforms(

@@ -33,7 +33,7 @@ ALPHAS, BETAS = (0.0, 0.5, 1.0, 1.5, 2.0), (0.0, 2.0, 4.0, 6.0, 8.0)
 STEPS = ((0.25, 1.0), (0.125, 0.5))
 """Of alpha and beta, in the rounds of refinement."""
 BEAMS, THRESHOLDS = (8, 16, 32, 64, 128, 256), (1e-3, 1e-4, 1e-6)
-UNKNOWNS = (-20.0, -10.0, -5.0, -2.0)
+UNKNOWNS = (-10.0, -5.0, -2.0, 0.0)
 _SEARCHES = (
     len(ALPHAS) * len(BETAS) + 8 * len(STEPS) + len(BEAMS) * len(THRESHOLDS) - 1 + len(UNKNOWNS) - 1
 )

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctcasr.alphabet import frames_needed
-from ctcasr.batching import Batch, pad_labels, pad_waveforms, padding_share, plan_batches
+from ctcasr.batching import Batch, pad_labels, pad_waveforms, plan_batches
 from ctcasr.errors import AudioError
 from ctcasr.frontends.augmentation import (
     AugmentConfig,
@@ -28,6 +28,7 @@ from ctcasr.frontends.augmentation import (
     draw_distortion,
     join_waveforms,
     keyed_generator,
+    trim_edges,
 )
 from ctcasr.frontends.spectral import FrontendConfig
 from ctcasr.frontends.utterance_audio import load_utterance
@@ -164,7 +165,6 @@ class TrainingData:
             self,
             [[plans[index] for index in batch] for batch in batches],
             first_batch=first_batch,
-            padding=padding_share(lengths, batches),
             workers=self._workers,
         )
 
@@ -220,10 +220,21 @@ class TrainingData:
         return LoadedBatch(self._collate(kept, waveforms) if kept else None, tuple(unreadable))
 
     def _load_example(self, plan: _Plan) -> NDArray[np.float32]:
+        rate, below_db = self._frontend.sample_rate, plan.distortion.trim_db
+        whole = [self._cache.load(part.utterance) for part in plan.parts]
+        if below_db is not None:
+            trimmed = [trim_edges(part, below_db=below_db, sample_rate=rate) for part in whole]
+            example = self._make_example(trimmed, plan)
+            if self._num_encoder_frames(len(example)) >= frames_needed(self._labels(plan)):
+                return example
+        return self._make_example(whole, plan)
+
+    def _make_example(
+        self, parts: Sequence[NDArray[np.float32]], plan: _Plan
+    ) -> NDArray[np.float32]:
         rate = self._frontend.sample_rate
-        waveforms = [self._cache.load(part.utterance) for part in plan.parts]
         joined = join_waveforms(
-            waveforms, plan.pauses_ms, sample_rate=rate, seed=plan.distortion.noise_seed
+            parts, plan.pauses_ms, sample_rate=rate, seed=plan.distortion.noise_seed
         )
         return distort_waveform(joined, plan.distortion, sample_rate=rate)
 
@@ -251,7 +262,6 @@ class EpochBatches:
     """Iterates over the batches of one epoch and counts what a reader wants to know.
 
     Attributes:
-        padding: share of the frames that is padding.
         num_batches: batches in the whole epoch.
         position: batches of the epoch that are taken, those without a readable recording too.
         waited: seconds the training thread has waited for data.
@@ -264,13 +274,11 @@ class EpochBatches:
         batches: Sequence[Sequence[_Plan]],
         *,
         first_batch: int,
-        padding: float,
         workers: int,
     ) -> None:
         self._data = data
         self._todo = batches[first_batch:]
         self._workers = workers
-        self.padding = padding
         self.num_batches = len(batches)
         self.position = first_batch
         self.waited = 0.0

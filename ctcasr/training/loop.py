@@ -102,13 +102,19 @@ class Progress:
     steps_in_epoch: int = 0
     skipped: int = 0
     audio_seconds: float = 0.0
+    padded_seconds: float = 0.0  # the same with the padding of its batches
     learning_rate: float = 0.0  # of the last step
     history: list[tuple[int, int, float | None]] = field(default_factory=list)  # epoch, step, CER
 
     def start_epoch(self) -> None:
         """Forget the sums of the epoch before."""
         self.batch = self.label_count = self.steps_in_epoch = self.skipped = 0
-        self.loss_sum = self.norm_sum = self.audio_seconds = 0.0
+        self.loss_sum = self.norm_sum = self.audio_seconds = self.padded_seconds = 0.0
+
+    @property
+    def padding(self) -> float:
+        """Share of the epoch's batches so far that is padding."""
+        return 1 - self.audio_seconds / self.padded_seconds if self.padded_seconds else 0.0
 
     @property
     def epochs_without_gain(self) -> int:
@@ -212,7 +218,7 @@ class Trainer:
             learning_rate=progress.learning_rate,
             **asdict(scores),
             audio_rate=(progress.audio_seconds - seconds_done) / trained,
-            padding=batches.padding,
+            padding=progress.padding,
             waiting=batches.waited / trained,
             seconds=time.perf_counter() - started,
             cpu_seconds=time.process_time() - cpu_started,
@@ -245,7 +251,9 @@ class Trainer:
                 raise _batch_too_large(batch) from error
             raise
         progress.step += 1
-        progress.audio_seconds += float(batch.lengths.sum()) / self.features.config.sample_rate
+        sample_rate = self.features.config.sample_rate
+        progress.audio_seconds += float(batch.lengths.sum()) / sample_rate
+        progress.padded_seconds += batch.waveforms.numel() / sample_rate
         if math.isfinite(float(loss.detach())) and math.isfinite(norm):
             self.optimizer.step()
             progress.bad_steps = 0
@@ -326,7 +334,7 @@ class Trainer:
             loss=progress.loss_sum / max(1, progress.label_count),
             learning_rate=progress.learning_rate,
             audio_rate=audio_rate,
-            padding=batches.padding,
+            padding=progress.padding,
             waiting=batches.waited / elapsed,
             seconds_left=epochs_left * elapsed / max(done_here, 1e-9),
         )

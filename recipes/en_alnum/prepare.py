@@ -7,7 +7,7 @@ keeps nothing apart, and all of FSDD is learned from.
 
 Of speechocean762 the digit strings are taken. Its sentences are out of reach of so small a model:
 where it learned from them, it still had two letters of three wrong on people it had not heard, and
-they took a third of all it had to learn.
+they took a fifth of all it had to learn.
 
 Noise in which nothing is said, made here, joins them; each recording of it is a speaker of its own.
 
