@@ -1,7 +1,8 @@
 """A model: one safetensors file, plain dicts and tensors in and out; nothing is ever unpickled.
 
 The metadata holds one JSON string with sorted keys, so equal models are equal files. Numbers are
-stored in float32, or in float16 for models that ship.
+stored in float32, in float16, or, for the smallest file, matrices in int8 with a scale for each
+row, which stands beside them as NAME.scale. They are computed with in float32 in any case.
 """
 
 import hashlib
@@ -22,6 +23,8 @@ from ctcasr.files import atomic_write
 FORMAT = "ctcasr-model"
 FORMAT_VERSION = 1
 _FIRST_RELEASE_OF_FORMAT = {1: "0.1.0"}
+_SCALE = ".scale"
+_LARGEST = 127  # of int8; -128 has no counterpart
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class ModelFile:
 
     Attributes:
         header: the decoded JSON header.
-        tensors: by name, floating-point ones as float32.
+        tensors: by name; numbers as float32, however they are stored.
         sha256: of the whole file.
     """
 
@@ -46,15 +49,20 @@ def write_model(
     tensors: Mapping[str, Tensor],
     dtype: torch.dtype = torch.float32,
 ) -> None:
-    """Write a model atomically; floating-point tensors are stored as `dtype`.
+    """Write a model atomically.
+
+    Args:
+        path: of the file.
+        header: what `ModelFile.header` will be.
+        tensors: by name.
+        dtype: floating-point tensors are stored so; with int8 matrices are, and vectors as float16.
 
     Raises:
         OutputError: it cannot be written.
     """
-    stored = {
-        name: (tensor.detach().cpu().to(dtype) if tensor.is_floating_point() else tensor.cpu())
-        for name, tensor in sorted(tensors.items())
-    }
+    stored: dict[str, Tensor] = {}
+    for name, tensor in sorted(tensors.items()):
+        stored |= _shrink(name, tensor.detach().cpu(), dtype)
     metadata = {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
@@ -82,8 +90,36 @@ def read_model(path: Path) -> ModelFile:
         raise ModelFileError(
             f"{path}: not a whole safetensors file ({error}); copy or train the model again"
         ) from error
-    tensors = {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
-    return ModelFile(header, tensors, hashlib.sha256(path.read_bytes()).hexdigest())
+    return ModelFile(header, _widen(tensors), hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def _shrink(name: str, tensor: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Return what is stored for a tensor."""
+    if not tensor.is_floating_point():
+        return {name: tensor}
+    if dtype is not torch.int8:
+        return {name: tensor.to(dtype)}
+    if tensor.dim() < 2:
+        return {name: tensor.half()}
+    scale = tensor.abs().amax(dim=tuple(range(1, tensor.dim())), keepdim=True) / _LARGEST
+    steps = (tensor / torch.where(scale > 0, scale, 1.0)).round()
+    return {name: steps.to(torch.int8), name + _SCALE: scale.float()}
+
+
+def _widen(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of which `_shrink` made what is stored."""
+    in_steps = {
+        name
+        for name, tensor in stored.items()
+        if tensor.dtype == torch.int8 and name + _SCALE in stored
+    }
+    tensors = {}
+    for name, tensor in stored.items():
+        if name in in_steps:
+            tensors[name] = tensor.float() * stored[name + _SCALE]
+        elif name.removesuffix(_SCALE) not in in_steps:
+            tensors[name] = tensor.float() if tensor.is_floating_point() else tensor
+    return tensors
 
 
 def _check_metadata(path: Path, metadata: Mapping[str, str]) -> Mapping[str, Any]:

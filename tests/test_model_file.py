@@ -40,6 +40,38 @@ def test_what_was_written_is_read(model, tensors):
         assert stored.tensors[name].dtype == tensor.dtype
 
 
+def test_float16_is_read_as_float32(tensors, tmp_path):
+    write_model(tmp_path / "half", header=HEADER, tensors=tensors, dtype=torch.float16)
+
+    stored = read_model(tmp_path / "half").tensors
+
+    for name, tensor in tensors.items():
+        assert stored[name].dtype == tensor.dtype
+        assert torch.equal(stored[name], tensor.half().to(tensor.dtype))
+
+
+def test_int8_is_right_within_half_a_step_of_each_row(tensors, tmp_path):
+    tensors["model.weight"] *= torch.tensor([1.0, 1e-6, 1e3, 0.0, 1.0])[:, None]
+    tensors["model.filters"] = torch.randn(4, 3, 2)
+    tensors["norm.scale"] = torch.randn(3)  # a name that only looks like a row's scale
+    tensors["model.counts"] = torch.tensor([1, -2], dtype=torch.int8)
+
+    write_model(tmp_path / "small", header=HEADER, tensors=tensors, dtype=torch.int8)
+
+    stored = read_model(tmp_path / "small").tensors
+    assert stored.keys() == tensors.keys()
+    for name in ("model.weight", "model.filters"):
+        rows, read = tensors[name].flatten(1), stored[name].flatten(1)
+        half_a_step = rows.abs().amax(1, keepdim=True) / 127 / 2
+        assert ((read - rows).abs() <= half_a_step * 1.001).all()
+        assert stored[name].shape == tensors[name].shape
+        assert len(read.unique()) > 5
+    for name in ("model.bias", "norm.scale", "scalar"):
+        assert torch.equal(stored[name], tensors[name].half().float())
+    assert torch.equal(stored["model.counts"], tensors["model.counts"])
+    assert (load_file(tmp_path / "small")["model.weight"]).dtype == torch.int8
+
+
 def test_equal_models_are_equal_bytes(model, tensors, tmp_path):
     header = {key: HEADER[key] for key in reversed(HEADER)}
     other_order = {name: tensors[name].clone() for name in reversed(tensors)}
