@@ -5,9 +5,11 @@
 #pragma once
 
 #include <algorithm>
+#include <bitset>
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <utility>
 #include <vector>
 
 namespace ctcasr {
@@ -67,20 +69,59 @@ struct NgramModel {
 // One of 64 bits for a label; several share one where there are more.
 inline uint64_t bit_of(int32_t label) { return uint64_t{1} << (label & 63); }
 
+// exp of the most that one more label can be worth: one that goes on with a word, one of these with
+// which no word of the lexicon goes on, and any other.
+struct Gains {
+  double inside, leaving, other;
+};
+
 struct Lexicon {
   Children children;
-  std::vector<uint64_t> labels;  // the bits of those that go on from each node
   std::vector<int32_t> word;
   std::vector<double> charges;
   std::vector<double> label_costs, spelt_costs;  // of words outside, by label and by node
   double outside_charge = 0.0;
   bool is_closed = false;
 
-  void note_labels() {
+  // Made of the above by `prepare`. By node: the bits of the labels that go on from it; exp of what
+  // it is worth to come there from its parent, and to leave for a word outside, but for the label.
+  std::vector<uint64_t> labels;
+  std::vector<double> entering, leaving;
+  std::vector<double> of_label;  // exp of label_costs
+  bool has_own_bits = false;     // each label has a bit of its own
+
+  void prepare() {
     labels.assign(word.size(), 0);
-    for (size_t node = 0; node < word.size(); ++node)
-      for (int32_t at = children.first[node]; at < children.first[node + 1]; ++at)
+    entering.assign(word.size(), 1.0);
+    leaving.assign(word.size(), 0.0);
+    for (size_t node = 0; node < word.size(); ++node) {
+      for (int32_t at = children.first[node]; at < children.first[node + 1]; ++at) {
         labels[node] |= bit_of(children.symbol[at]);
+        const int32_t below = children.node[at];
+        entering[below] = std::exp(charges[below] - charges[node]);
+      }
+      if (!is_closed)
+        leaving[node] = std::exp(outside_charge - charges[node] + spelt_costs[node]);
+    }
+    of_label.clear();
+    for (const double cost : label_costs) of_label.push_back(std::exp(cost));
+    has_own_bits = label_costs.size() <= 64;
+  }
+
+  // The node one label further, or kOutside.
+  int32_t child(int32_t node, int32_t label) const {
+    const uint64_t bit = bit_of(label);
+    if (!(labels[node] & bit)) return kOutside;
+    if (!has_own_bits) return children.find(node, label);
+    const auto rank = std::bitset<64>(labels[node] & (bit - 1)).count();
+    return children.node[static_cast<size_t>(children.first[node]) + rank];
+  }
+
+  // exp of what one more label of a word is worth.
+  double factor(int32_t spelt, int32_t label) const {
+    if (spelt == kOutside) return of_label[label];
+    const int32_t after = child(spelt, label);
+    return after == kOutside ? leaving[spelt] * of_label[label] : entering[after];
   }
 };
 
@@ -120,13 +161,7 @@ struct Context {
   // The end of the word that is being written: the history after it, and its worth.
   struct Completion {
     int32_t history;
-    double worth;
-  };
-
-  // The most that one more label can be worth: one that goes on with a word, one of these with
-  // which no word of the lexicon goes on, and any other.
-  struct Gains {
-    double inside, leaving, other;
+    double worth, factor;  // the worth, and exp of it
   };
 
   std::vector<uint8_t> kinds;
@@ -136,25 +171,41 @@ struct Context {
   NgramModel lm;
   Lexicon lexicon;
   Hotwords hotwords;
+  std::vector<Gains> gains_of_words;  // outside the lexicon, then at each of its nodes
+
+  // Takes a lexicon, when all numbers above are set.
+  void set_lexicon(Lexicon given) {
+    has_lexicon = true;
+    lexicon = std::move(given);
+    lexicon.prepare();
+    gains_of_words.clear();
+    for (int32_t spelt = kOutside; spelt < static_cast<int32_t>(lexicon.word.size()); ++spelt)
+      gains_of_words.push_back(gains({0, spelt, 0}, false));
+  }
 
   State start() const {
     return {has_lm ? lm.start : 0, kRoot, has_hotwords ? hotwords.step(0, kBoundary).node : 0};
   }
 
+  // Whether what a label is worth depends on the word that is being written alone.
+  bool spells_alone() const { return has_lexicon && !has_hotwords; }
+
+  LabelKind kind(int32_t label) const { return static_cast<LabelKind>(kinds[label]); }
+
   bool goes_on(int32_t label) const {
-    return has_lexicon && static_cast<LabelKind>(kinds[label]) == LabelKind::kInside;
+    return has_lexicon && kind(label) == LabelKind::kInside;
   }
 
   Completion complete(const State& state) const {
-    if (!has_lexicon || state.spelt == kRoot) return {state.history, 0.0};
+    if (!has_lexicon || state.spelt == kRoot) return {state.history, 0.0, 1.0};
     int32_t word = state.spelt == kOutside ? kNoWord : lexicon.word[state.spelt];
     const bool is_outside = word == kNoWord;
-    if (is_outside && lexicon.is_closed) return {state.history, kForbidden};
+    if (is_outside && lexicon.is_closed) return {state.history, kForbidden, 0.0};
     if (!is_outside && has_lm) word = lm_words[word];
     int32_t history = state.history;
     double worth = say(history, word) - charge(state.spelt);
     if (is_outside) worth += spelt_cost(state.spelt);
-    return {history, worth};
+    return {history, worth, std::exp(worth)};
   }
 
   // `completed` is asked for where the label ends a word.
@@ -173,17 +224,18 @@ struct Context {
       to.worth = say(to.state.history, lm_words[label]);
     }
     if (has_hotwords) {
-      const auto kind = static_cast<LabelKind>(kinds[label]);
-      if (kind == LabelKind::kSpace || kind == LabelKind::kStartsWord) match(to, kBoundary);
-      if (kind != LabelKind::kSpace) match(to, label);
-      if (kind == LabelKind::kWholeWord) match(to, kBoundary);
+      const LabelKind of_label = kind(label);
+      if (of_label == LabelKind::kSpace || of_label == LabelKind::kStartsWord) match(to, kBoundary);
+      if (of_label != LabelKind::kSpace) match(to, label);
+      if (of_label == LabelKind::kWholeWord) match(to, kBoundary);
     }
     return to;
   }
 
   double finish(const State& state) const {
-    auto [history, worth] = complete(state);
-    if (has_lm && lm.end >= 0) worth += alpha * lm.step(history, lm.end).log_prob;
+    const Completion word = complete(state);
+    double worth = word.worth;
+    if (has_lm && lm.end >= 0) worth += alpha * lm.step(word.history, lm.end).log_prob;
     if (has_hotwords) {
       const auto last = hotwords.step(state.matched, kBoundary);
       worth += last.earned - hotwords.credit[last.node];
@@ -192,15 +244,7 @@ struct Context {
   }
 
   Gains gains(const State& state) const {
-    double most = kRounding;
-    if (has_hotwords) most += hotwords.reach[state.matched] - hotwords.credit[state.matched];
-    if (!has_lexicon) return {most + most_said, most + most_said, most + most_said};
-    const double given_back = -charge(state.spelt);
-    // In the lexicon no charge is smaller further down; one may be outside.
-    const double leaving = lexicon.is_closed ? kForbidden
-                                             : lexicon.outside_charge + given_back +
-                                                   spelt_cost(state.spelt);
-    return {most + std::max(0.0, leaving), most + leaving, most + most_said + given_back};
+    return spells_alone() ? gains_of_words[state.spelt + 1] : gains(state, has_hotwords);
   }
 
   // The bits of the labels with which the lexicon goes on, all where it is not followed.
@@ -209,6 +253,19 @@ struct Context {
   }
 
  private:
+  Gains gains(const State& state, bool with_hotwords) const {
+    double most = kRounding;
+    if (with_hotwords) most += hotwords.reach[state.matched] - hotwords.credit[state.matched];
+    const double given_back = has_lexicon ? -charge(state.spelt) : 0.0;
+    const double other = std::exp(most + most_said + given_back);
+    if (!has_lexicon) return {other, other, other};
+    // In the lexicon no charge is smaller further down; one may be outside.
+    const double leaving =
+        lexicon.is_closed ? kForbidden
+                          : lexicon.outside_charge + given_back + spelt_cost(state.spelt);
+    return {std::exp(most + std::max(0.0, leaving)), std::exp(most + leaving), other};
+  }
+
   void match(Extension& to, int32_t symbol) const {
     const auto next = hotwords.step(to.state.matched, symbol);
     to.state.matched = next.node;
@@ -217,9 +274,8 @@ struct Context {
 
   // Follows the word that is being written by one label.
   double spell(State& state, int32_t label) const {
-    if (static_cast<LabelKind>(kinds[label]) == LabelKind::kSpace) return 0.0;
-    const int32_t after =
-        state.spelt == kOutside ? kOutside : lexicon.children.find(state.spelt, label);
+    if (kind(label) == LabelKind::kSpace) return 0.0;
+    const int32_t after = state.spelt == kOutside ? kOutside : lexicon.child(state.spelt, label);
     if (after == kOutside && lexicon.is_closed) return kForbidden;
     double worth = charge(after) - charge(state.spelt);
     if (after == kOutside) worth += lexicon.label_costs[label] + spelt_cost(state.spelt);

@@ -206,12 +206,15 @@ NB_MODULE(_core, module) {
               const Array<int32_t>& node, const Array<int32_t>& word, const Array<double>& charges,
               double outside_charge, const Array<double>& label_costs,
               const Array<double>& spelt_costs, bool is_closed) {
-             self.has_lexicon = true;
-             self.lexicon = {make_children(first, label, node), {},
-                             to_vector(word),                   to_vector(charges),
-                             to_vector(label_costs),            to_vector(spelt_costs),
-                             outside_charge,                    is_closed};
-             self.lexicon.note_labels();
+             Lexicon lexicon;
+             lexicon.children = make_children(first, label, node);
+             lexicon.word = to_vector(word);
+             lexicon.charges = to_vector(charges);
+             lexicon.label_costs = to_vector(label_costs);
+             lexicon.spelt_costs = to_vector(spelt_costs);
+             lexicon.outside_charge = outside_charge;
+             lexicon.is_closed = is_closed;
+             self.set_lexicon(std::move(lexicon));
            })
       .def("set_hotwords", [](Context& self, const Array<int32_t>& first,
                               const Array<int32_t>& symbol, const Array<int32_t>& node,

@@ -23,9 +23,8 @@ class PrefixTree {
     slots_.push_back(-1);
     if (context_) {
       factors_.push_back(1.0);
-      states_.push_back(context_->start());
       worths_.push_back(0.0);
-      add_gains(states_[0]);
+      add_state(context_->start());
     }
   }
 
@@ -44,8 +43,8 @@ class PrefixTree {
   double worth(int32_t node) const { return context_ ? worths_[node] : 0.0; }
 
   // exp of the most that one more label can be worth.
-  Context::Gains gains(int32_t node) const {
-    return context_ ? gains_[node] : Context::Gains{1.0, 1.0, 1.0};
+  Gains gains(int32_t node) const {
+    return context_ ? context_->gains(states_[node]) : Gains{1.0, 1.0, 1.0};
   }
 
   // The bits of the labels with which its word goes on in the lexicon.
@@ -53,13 +52,15 @@ class PrefixTree {
     return context_ ? context_->labels_inside(states_[node]) : ~uint64_t{0};
   }
 
-  // What one more label leads to, for a prefix that has no such child yet.
-  Context::Extension extend(int32_t node, int32_t label) {
-    return context_->extend(states_[node], label, [this, node]() -> const Context::Completion& {
-      auto& word = completions_[node];  // asked for frame after frame
-      if (std::isnan(word.worth)) word = context_->complete(states_[node]);
-      return word;
-    });
+  // exp of what one more label is worth.
+  double factor_to(int32_t node, int32_t label) {
+    if (!context_) return 1.0;
+    if (context_->spells_alone()) {
+      if (context_->goes_on(label)) return context_->lexicon.factor(states_[node].spelt, label);
+      if (context_->kind(label) == LabelKind::kSpace) return completion(node).factor;
+    }
+    const int32_t child = find(node, label);
+    return child >= 0 ? factors_[child] : std::exp(extend(node, label).worth);
   }
 
   // What the end of the text is worth after a prefix.
@@ -71,7 +72,7 @@ class PrefixTree {
   }
 
   // Returns the node one label further, made when first asked for.
-  int32_t grow(int32_t node, int32_t label, const Context::Extension& extension) {
+  int32_t grow(int32_t node, int32_t label) {
     Entry& entry = table_[place(make_key(node, label))];
     if (entry.child != kFree) return entry.child;
     const int32_t child = size();
@@ -79,10 +80,10 @@ class PrefixTree {
     nodes_.push_back({node, label});
     slots_.push_back(-1);
     if (context_) {
+      const Context::Extension extension = extend(node, label);
       factors_.push_back(std::exp(extension.worth));
-      states_.push_back(extension.state);
       worths_.push_back(worths_[node] + extension.worth);
-      add_gains(extension.state);
+      add_state(extension.state);
     }
     if (nodes_.size() * 2 > table_.size()) {
       table_.assign(table_.size() * 4, {0, kFree});
@@ -111,10 +112,21 @@ class PrefixTree {
  private:
   static constexpr int32_t kFree = -1;
 
-  void add_gains(const Context::State& state) {
-    const auto gains = context_->gains(state);
-    gains_.push_back({std::exp(gains.inside), std::exp(gains.leaving), std::exp(gains.other)});
-    completions_.push_back({0, std::numeric_limits<double>::quiet_NaN()});
+  void add_state(const Context::State& state) {
+    states_.push_back(state);
+    completions_.push_back({0, std::numeric_limits<double>::quiet_NaN(), 0.0});
+  }
+
+  // The end of the word that a prefix is writing; asked for frame after frame.
+  const Context::Completion& completion(int32_t node) {
+    auto& word = completions_[node];
+    if (std::isnan(word.worth)) word = context_->complete(states_[node]);
+    return word;
+  }
+
+  Context::Extension extend(int32_t node, int32_t label) {
+    return context_->extend(states_[node], label,
+                            [this, node]() -> const auto& { return completion(node); });
   }
 
   struct Node {
@@ -143,7 +155,6 @@ class PrefixTree {
   std::vector<Entry> table_;  // children: open addressing, a power of two in size
   std::vector<Context::State> states_;
   std::vector<double> factors_, worths_;
-  std::vector<Context::Gains> gains_;
   std::vector<Context::Completion> completions_;
 };
 

@@ -50,10 +50,10 @@ class PrefixSearch {
         least_log_prob_(std::log(pruning.label_threshold)),
         probs_(pruning.num_symbols + 1, 0.0),
         probs_frame_(pruning.num_symbols + 1, -1),
-        label_arranged_(pruning.num_symbols + 1, -1) {
+        label_listed_(pruning.num_symbols + 1, -1) {
     slots_.push_back(make_slot(kRootNode, pruning.num_symbols));
-    masses_ = {{1.0, 0.0}, {0.0, 0.0}};
-    arrange();
+    tree_.set_slot(kRootNode, 0);
+    masses_ = {{0.0, 0.0}, {1.0, 0.0}};
   }
 
   int32_t num_symbols() const { return pruning_.num_symbols; }
@@ -86,7 +86,7 @@ class PrefixSearch {
     std::vector<Ranked> ranked;
     for (size_t i = 0; i < slots_.size(); ++i) {
       const double worth = tree_.worth(nodes[i]);
-      const double kept = std::log(masses_[i].sum()) + log_scale() - worth;
+      const double kept = std::log(masses_[i + 1].sum()) + log_scale() - worth;
       const double ctc = std::max(kept, weighed[i]);
       if (ctc + worth + ends[i] > kForbidden)
         ranked.push_back({ctc + worth + ends[i], ctc, nodes[i]});
@@ -133,18 +133,21 @@ class PrefixSearch {
   }
 
  private:
-  // An active prefix: its last label (the root's is a column of its own, without probability), the
-  // slot of its parent (or one beyond the last), and what it is worth beyond that.
+  // An active prefix: its last label (the root's is a column of its own, without probability),
+  // where its parent's mass is (0 for a parent that is not active), whether that has the same last
+  // label, and what it is worth beyond it.
   struct Slot {
-    int32_t node, last;
-    int32_t parent;
+    int32_t node, last, parent;
+    bool repeats;
     double factor;
-    Context::Gains gains;
+    Gains gains;
     uint64_t labels_inside;
   };
 
   Slot make_slot(int32_t node, int32_t last) const {
-    return {node, last, 0, tree_.factor(node), tree_.gains(node), tree_.labels_inside(node)};
+    const bool repeats = node != kRootNode && tree_.label(tree_.parent(node)) == last;
+    return {node,          last, 0, repeats, tree_.factor(node), tree_.gains(node),
+            tree_.labels_inside(node)};
   }
 
   // Of a prefix's paths: those that end in blank, and those in its last label.
@@ -153,11 +156,10 @@ class PrefixSearch {
     double sum() const { return in_blank + in_label; }
   };
 
-  // A prefix that might come into the beam: that of a slot extended by a label, worth what
-  // extensions_[extension] says.
+  // A prefix that might come into the beam: that of a slot extended by a label.
   struct Growth {
     double score;
-    int32_t slot, label, extension;
+    int32_t slot, label;
   };
 
   struct LabelProb {
@@ -212,22 +214,22 @@ class PrefixSearch {
   void stay(double of_blank) {
     const size_t num_active = slots_.size();
     staying_.resize(num_active + 1);
+    staying_[0] = {0.0, 0.0};
     sums_.resize(num_active);
     scores_.resize(num_active);
     double best = 0.0, least = std::numeric_limits<double>::infinity();
     for (size_t i = 0; i < num_active; ++i) {
       const Slot& slot = slots_[i];
-      const Mass& mass = masses_[i];
+      const Mass& mass = masses_[i + 1];
       const Mass& from = masses_[slot.parent];
-      const double in_label = repeats_[i] ? 0.0 : from.in_label;
+      const double in_label = slot.repeats ? 0.0 : from.in_label;
       const double arriving = (from.in_blank + in_label) * slot.factor;
       sums_[i] = mass.sum();
-      staying_[i] = {sums_[i] * of_blank, (mass.in_label + arriving) * probs_[slot.last]};
-      scores_[i] = staying_[i].sum();
+      staying_[i + 1] = {sums_[i] * of_blank, (mass.in_label + arriving) * probs_[slot.last]};
+      scores_[i] = staying_[i + 1].sum();
       best = std::max(best, scores_[i]);
       least = std::min(least, scores_[i]);
     }
-    staying_[num_active] = {0.0, 0.0};
     best_staying_ = best;
     least_staying_ = least;
   }
@@ -267,7 +269,6 @@ class PrefixSearch {
   void extend(double& best, double& floor) {
     arrived_.assign(slots_.size() + 1, 0);
     for (const Slot& slot : slots_) arrived_[slot.parent] |= bit_of(slot.last);
-    extensions_.clear();
     most_scores_ = scores_.size() + static_cast<size_t>(pruning_.beam);
     for (const auto& [label, of_label] : others_) {
       bool is_any = false;
@@ -283,9 +284,11 @@ class PrefixSearch {
 
   // Goes on with words: by many labels, of which each prefix takes few.
   void extend_words(double& best, double& floor) {
+    uint64_t listed = 0;
+    for (const LabelProb& one : continuing_) listed |= bit_of(one.label);
     for (size_t i = 0; i < slots_.size(); ++i) {
       const Slot& slot = slots_[i];
-      const double inside = sums_[i] * slot.gains.inside;
+      const double inside = slot.labels_inside & listed ? sums_[i] * slot.gains.inside : 0.0;
       const double leaving = sums_[i] * slot.gains.leaving;
       const double reach = std::max(inside, leaving);
       for (const auto& [label, of_label] : continuing_) {
@@ -298,28 +301,17 @@ class PrefixSearch {
 
   void extend_by(int32_t label, double of_label, size_t i, double& best, double& floor) {
     const Slot& slot = slots_[i];
-    const double mass = (label == slot.last ? masses_[i].in_blank : sums_[i]) * of_label;
-    if (mass <= 0.0 || (!context_ && mass < floor)) return;
-    const bool may_have_arrived = arrived_[i] & bit_of(label);
-    const int32_t child = context_ || may_have_arrived ? tree_.find(slot.node, label) : -1;
-    if (child >= 0 && tree_.slot(child) >= 0) return;
-    Growth growth{mass, static_cast<int32_t>(i), label, -1};
-    if (context_) {
-      Context::Extension extension{};
-      if (child >= 0) {
-        growth.score *= tree_.factor(child);
-      } else {
-        extension = tree_.extend(slot.node, label);
-        growth.score *= std::exp(extension.worth);
-      }
-      if (growth.score < floor || growth.score <= 0.0) return;
-      growth.extension = static_cast<int32_t>(extensions_.size());
-      extensions_.push_back(extension);
+    const double mass = (label == slot.last ? masses_[i + 1].in_blank : sums_[i]) * of_label;
+    const double score = mass * tree_.factor_to(slot.node, label);
+    if (score < floor || score <= 0.0) return;
+    if (arrived_[i + 1] & bit_of(label)) {
+      const int32_t child = tree_.find(slot.node, label);
+      if (child >= 0 && tree_.slot(child) >= 0) return;
     }
-    growths_.push_back(growth);
-    scores_.push_back(growth.score);
-    if (growth.score > best) {
-      best = growth.score;
+    growths_.push_back({score, static_cast<int32_t>(i), label});
+    scores_.push_back(score);
+    if (score > best) {
+      best = score;
       floor = std::max(floor, pruning_.threshold * best);
     }
     if (scores_.size() > most_scores_) {
@@ -399,17 +391,7 @@ class PrefixSearch {
     const double least = cut_off();
     if (scores_.size() > static_cast<size_t>(pruning_.beam)) break_ties(least);
     const auto survives = [&](size_t at) { return (scores_[at] >= least) & (scores_[at] > floor); };
-    size_t num_old = 0, num_new = 0;
-    next_slots_.resize(num_active);
-    staying_.resize(num_active);
-    for (size_t i = 0; i < num_active; ++i) {  // no branch, as none could be foreseen
-      tree_.set_slot(slots_[i].node, -1);
-      next_slots_[num_old] = slots_[i];
-      staying_[num_old] = masses_[i];
-      num_old += survives(i);
-    }
-    next_slots_.resize(num_old);
-    staying_.resize(num_old);
+    size_t num_new = 0;
     for (size_t k = 0; k < growths_.size(); ++k) {
       growths_[num_new] = growths_[k];
       num_new += survives(num_active + k);
@@ -418,34 +400,54 @@ class PrefixSearch {
     std::sort(growths_.begin(), growths_.end(), [](const Growth& a, const Growth& b) {
       return a.slot != b.slot ? a.slot < b.slot : a.label < b.label;
     });
+    new_slots_.clear();
+    const int32_t num_nodes = tree_.size();
+    bool has_returned = false;  // some new one was active before, so that it may have children
     for (const Growth& growth : growths_) {
-      const auto extension = context_ ? extensions_[growth.extension] : Context::Extension{};
-      const int32_t node = tree_.grow(slots_[growth.slot].node, growth.label, extension);
-      next_slots_.push_back(make_slot(node, growth.label));
-      staying_.push_back({0.0, growth.score});
+      const int32_t node = tree_.grow(slots_[growth.slot].node, growth.label);
+      has_returned = has_returned || node < num_nodes;
+      new_slots_.push_back(make_slot(node, growth.label));
     }
-    staying_.push_back({0.0, 0.0});
-    masses_.swap(staying_);
-    slots_.swap(next_slots_);
-    arrange();
+    moved_.assign(num_active + 1, 0);
+    size_t num_old = 0;
+    for (size_t i = 0; i < num_active; ++i) {
+      if (!survives(i)) {
+        tree_.set_slot(slots_[i].node, -1);
+        continue;
+      }
+      if (num_old != i) {
+        slots_[num_old] = slots_[i];
+        masses_[num_old + 1] = masses_[i + 1];
+        tree_.set_slot(slots_[i].node, static_cast<int32_t>(num_old));
+      }
+      moved_[i + 1] = static_cast<int32_t>(++num_old);
+    }
+    slots_.resize(num_old);
+    masses_.resize(num_old + 1);
+    for (Slot& slot : slots_) slot.parent = moved_[slot.parent];
+    for (size_t k = 0; k < num_new; ++k) {
+      new_slots_[k].parent = moved_[growths_[k].slot + 1];
+      tree_.set_slot(new_slots_[k].node, static_cast<int32_t>(slots_.size()));
+      slots_.push_back(new_slots_[k]);
+      masses_.push_back({0.0, growths_[k].score});
+    }
+    if (has_returned) find_parents();
+    list_last_labels();
   }
 
-  // Notes who is whose parent, and the last labels that there are.
-  void arrange() {
-    const size_t num_active = slots_.size();
-    for (size_t i = 0; i < num_active; ++i)
-      tree_.set_slot(slots_[i].node, static_cast<int32_t>(i));
-    repeats_.resize(num_active);
+  // Notes parents that are active again.
+  void find_parents() {
+    for (Slot& slot : slots_)
+      if (!slot.parent && slot.node != kRootNode)
+        slot.parent = tree_.slot(tree_.parent(slot.node)) + 1;
+  }
+
+  void list_last_labels() {
     last_labels_.clear();
-    ++arranged_;
-    for (size_t i = 0; i < num_active; ++i) {
-      Slot& slot = slots_[i];
-      const int32_t node = tree_.parent(slot.node);
-      const int32_t at = node < 0 ? -1 : tree_.slot(node);
-      slot.parent = at < 0 ? static_cast<int32_t>(num_active) : at;
-      repeats_[i] = at >= 0 && slots_[at].last == slot.last;
-      if (label_arranged_[slot.last] == arranged_) continue;
-      label_arranged_[slot.last] = arranged_;
+    ++listed_;
+    for (const Slot& slot : slots_) {
+      if (label_listed_[slot.last] == listed_) continue;
+      label_listed_[slot.last] = listed_;
       if (slot.last < pruning_.num_symbols) last_labels_.push_back(slot.last);
     }
   }
@@ -472,12 +474,11 @@ class PrefixSearch {
   double pending_scale_ = 1.0;
   int64_t frame_ = 0;
   double best_staying_ = 0.0, least_staying_ = 0.0;
-  std::vector<Slot> slots_, next_slots_;
-  std::vector<Mass> masses_, staying_;  // of each slot, and nothing for a parent that is not there
-  std::vector<char> repeats_;           // the parent has the same last label
+  std::vector<Slot> slots_, new_slots_;
+  std::vector<Mass> masses_, staying_;  // nothing, for a parent that is not there; then each slot's
+  std::vector<int32_t> moved_;          // where each of these masses has come to; 0 for nowhere
   std::vector<int32_t> last_labels_;
   std::vector<Growth> growths_;
-  std::vector<Context::Extension> extensions_;
   std::vector<double> sums_;             // of each slot: its mass
   std::vector<double> scores_, ranked_;  // of the slots as they stay, then of the growths
   size_t most_scores_ = 0;  // before they are cut off
@@ -486,8 +487,8 @@ class PrefixSearch {
   std::vector<LabelProb> continuing_, others_;  // labels that go on with a word, and all others
   std::vector<double> probs_;          // of this frame, computed when first asked for
   std::vector<int64_t> probs_frame_;
-  std::vector<int64_t> label_arranged_;  // when a label was last put among last_labels_
-  int64_t arranged_ = 0;
+  std::vector<int64_t> label_listed_;  // when a label was last put among last_labels_
+  int64_t listed_ = 0;
   std::vector<uint64_t> arrived_;  // bits of the labels that lead to an active child
 };
 

@@ -83,8 +83,11 @@ Lexicon random_lexicon(Draw& draw, int32_t num_symbols, int32_t num_words) {
   for (size_t node = 0; node < tree.size(); ++node)
     lexicon.charges.push_back(node ? -draw.real(0.0, draw.chance(0.1) ? 100.0 : 5.0) : 0.0);
   lexicon.outside_charge = -draw.real(0.0, 20.0);
+  for (int32_t label = 0; label < num_symbols; ++label)
+    lexicon.label_costs.push_back(-draw.real(0.0, 5.0));
+  for (size_t node = 0; node < tree.size(); ++node)
+    lexicon.spelt_costs.push_back(-draw.real(0.0, 20.0));
   lexicon.is_closed = draw.chance(0.5);
-  lexicon.note_labels();
   return lexicon;
 }
 
@@ -158,12 +161,12 @@ Context random_context(Draw& draw, int32_t num_symbols) {
   context.most_said = draw.real(0.0, 3.0);
   const int32_t num_words = draw.between(1, 6);
   context.has_lm = draw.chance(0.5);
-  context.has_lexicon = draw.chance(0.5);
+  const bool has_lexicon = draw.chance(0.5);
   context.has_hotwords = draw.chance(0.5);
   context.lm_counts_labels = context.has_lm && draw.chance(0.4);
-  if (context.has_lm && !context.has_lexicon && !has_whole_words) context.lm_counts_labels = true;
+  if (context.has_lm && !has_lexicon && !has_whole_words) context.lm_counts_labels = true;
   if (context.has_lm) context.lm = random_model(draw, num_words);
-  if (context.has_lexicon) context.lexicon = random_lexicon(draw, num_symbols, num_words);
+  if (has_lexicon) context.set_lexicon(random_lexicon(draw, num_symbols, num_words));
   if (context.has_hotwords) context.hotwords = random_hotwords(draw, num_symbols);
   for (int32_t k = 0; k < std::max(num_symbols, num_words); ++k)
     context.lm_words.push_back(draw.between(-1, num_words - 1));
