@@ -75,7 +75,7 @@ class Weighing {
         mass.in_blank = sum * of_blank;
         most = std::max(most, mass.in_blank + mass.in_label);
       }
-      if (most == 0.0) return std::vector<double>(places_.size(), kForbidden);
+      if (most < kTiny) return std::vector<double>(places_.size(), kForbidden);
       rescale = 1.0 / most;
       const double least = kNegligible * most;
       for (size_t at = first; at < stop; ++at) {
@@ -96,6 +96,7 @@ class Weighing {
 
  private:
   static constexpr double kNegligible = 1e-12;
+  static constexpr double kTiny = 1e-290;  // below it numbers lose their digits
 
   struct Prefix {
     int32_t parent, label;

@@ -105,6 +105,18 @@ def test_a_tree_that_dies_out_leaves_what_the_beam_had(use_core):
 
 
 @both
+def test_what_is_left_may_be_as_improbable_as_floats_can_be(use_core):
+    # At the end "a" is certain, but the lexicon forbids it.
+    log_probs = np.array([[-900.0, -900.0, 0.0], [-735.0, 0.0, -735.0]])
+    decoder = PrefixBeamDecoder("_ab", lexicon=["b"], beam=4, use_core=use_core)
+
+    best = decoder(log_probs)[0]
+
+    assert best.labels == (2,)
+    assert best.ctc_log_prob == pytest.approx(-735.0 + np.log(2), rel=1e-6)
+
+
+@both
 def test_the_end_is_weighed_alike_however_many_are_asked_for(use_core):
     log_probs = noisy_spikes(num_frames=60, num_symbols=5, seed=3)
     all_of_them = PrefixBeamDecoder("_abcd", beam=12, use_core=use_core)(log_probs)

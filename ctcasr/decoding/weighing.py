@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _NEGLIGIBLE = 1e-12
+_TINY = 1e-290  # of a frame's likeliest symbol; below it numbers lose their digits
 
 
 def weigh(
@@ -32,7 +33,8 @@ def weigh(
         blank: column of the CTC blank.
 
     Returns:
-        (N,) lower bounds, and all but exact for what is not negligible beside the largest.
+        (N,) lower bounds, and all but exact for what is not negligible beside the largest; -inf
+        where some frame leaves them all without a probability that could be counted with.
     """
     in_blank = np.zeros(len(parents))
     in_blank[0] = 1.0
@@ -50,7 +52,7 @@ def weigh(
         in_blank = mass * probs[blank]
         mass = in_blank + in_label
         largest = float(mass.max())
-        if largest == 0.0:  # all that was left had no future
+        if largest < _TINY:  # all that was left had no future
             return np.full(len(parents), -np.inf)
         is_kept = mass >= _NEGLIGIBLE * largest
         in_blank = np.where(is_kept, in_blank / largest, 0.0)
