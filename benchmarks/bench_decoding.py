@@ -83,7 +83,7 @@ class Bench:
     repeats: int
     quick: bool
 
-    def run(self, work: Work, who: Contestant, *, threads: int = 1) -> Outcome:
+    def run(self, work: Work, who: Contestant, *, workers: int = 0) -> Outcome:
         """Run one contestant over one work in a process of its own."""
         is_ours = who.decoder in ("ctcasr", "prefix_search")
         job = {
@@ -93,7 +93,7 @@ class Bench:
             "log_probs": str(work.log_probs),
             "lengths": work.lengths,
             "repeats": self.repeats,
-            "threads": threads,
+            "workers": workers,
         }
         if work.lexicon:
             job |= {"arpa": str(work.arpa), "lexicon": work.lexicon}
@@ -218,12 +218,12 @@ def compare_on_open_vocabulary(bench: Bench) -> Iterator[str]:
 
 
 def compare_threads(bench: Bench) -> Iterator[str]:
-    """Two threads against one, an utterance at a time in each."""
+    """A batch with two workers against the same with one."""
     work = make_labels_work(
         bench.folder / "threads", num_symbols=29, num_utterances=2 if bench.quick else 32
     )
     (who,) = ours(64, thresholds=(1e-6,))
-    one, two = (bench.run(work, who, threads=threads) for threads in (1, 2))
+    one, two = (bench.run(work, who, workers=workers) for workers in (1, 2))
     yield "\n## Threads: V=29, beam 64\n"
     yield "| decoder | one thread, utterances/s | two threads | two / one |"
     yield "| --- | ---: | ---: | ---: |"
