@@ -24,6 +24,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,7 @@ import numpy as np
 import torch
 
 from benchmarks.decoding_work import Work, make_labels_work, make_words_work
+from ctcasr.decoding import PrefixBeamDecoder
 from ctcasr.scoring import ErrorCounts, count_errors
 
 HERE = Path(__file__).parent
@@ -230,12 +232,29 @@ def compare_threads(bench: Bench) -> Iterator[str]:
     yield f"| {who.name} | {one.speed:,.1f} | {two.speed:,.1f} | {two.speed / one.speed:.2f} |"
 
 
+def count_proofs(bench: Bench) -> Iterator[str]:
+    """How many of our results are proven to be the best there is, by their certificates."""
+    count = 2 if bench.quick else 200
+    work = make_labels_work(bench.folder / "proofs", num_symbols=29, num_utterances=count)
+    items = np.load(work.log_probs)
+    yield "\n## Certificates: V=29, T=500, peaky\n"
+    yield "| beam | utterances | proven | utterances/s |"
+    yield "| ---: | ---: | ---: | ---: |"
+    for beam in (16, 64):
+        decoder = PrefixBeamDecoder(work.labels, beam=beam, nbest=1, confidence=False, certify=True)
+        started = time.perf_counter()
+        proven = sum(bool(decoder(item)[0].is_proven) for item in items)
+        speed = count / (time.perf_counter() - started)
+        yield f"| {beam} | {count} | {proven} ({proven / count:.1%}) | {speed:,.1f} |"
+
+
 WORKLOADS: dict[str, Callable[[Bench], Iterator[str]]] = {
     "labels": compare_on_labels,
     "wide": compare_on_wide,
     "words": compare_on_words,
     "open": compare_on_open_vocabulary,
     "threads": compare_threads,
+    "proofs": count_proofs,
 }
 
 

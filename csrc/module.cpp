@@ -5,6 +5,7 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include <atomic>
@@ -15,8 +16,10 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <tuple>
 
 #include "align.hpp"
+#include "best_first.hpp"
 #include "search.hpp"
 
 namespace nb = nanobind;
@@ -170,6 +173,21 @@ Children make_children(const Array<int32_t>& first, const Array<int32_t>& symbol
   return {to_vector(first), to_vector(symbol), to_vector(node)};
 }
 
+// The most probable label sequence as (labels, value, bound, is_proven, num_opened); nothing where
+// the numbers in a frame are too far apart for it.
+std::optional<std::tuple<std::vector<int32_t>, double, double, bool, int64_t>> search_best_first(
+    const Matrix<double>& log_probs, int32_t blank, int64_t max_work) {
+  const auto num_frames = static_cast<int64_t>(log_probs.shape(0));
+  const auto num_symbols = static_cast<int32_t>(log_probs.shape(1));
+  if (blank < 0 || blank >= num_symbols) throw std::invalid_argument("blank has no column");
+  nb::gil_scoped_release release;
+  if (!BestFirst<double>::fits(log_probs.data(), num_frames, num_symbols)) return std::nullopt;
+  Proof proof =
+      BestFirst<double>(log_probs.data(), num_frames, num_symbols, blank).search(max_work);
+  return std::make_tuple(std::move(proof.labels), proof.value, proof.bound, proof.is_proven,
+                         proof.num_opened);
+}
+
 }  // namespace ctcasr
 
 NB_MODULE(_core, module) {
@@ -177,6 +195,8 @@ NB_MODULE(_core, module) {
 
   module.def("align", &align<float>, "log_probs"_a, "labels"_a, "blank"_a, "block"_a);
   module.def("align", &align<double>, "log_probs"_a, "labels"_a, "blank"_a, "block"_a);
+
+  module.def("search_best_first", &search_best_first, "log_probs"_a, "blank"_a, "max_work"_a);
 
   nb::class_<Context>(module, "Context")
       .def("__init__",

@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "best_first.hpp"
 #include "certificate.hpp"
 #include "context.hpp"
 #include "largest.hpp"
@@ -109,8 +110,9 @@ class PrefixSearch {
     return tree_.prefix(common);
   }
 
-  // Weighs all that was ever in the beam again, exactly: label sequences, best first, and an upper
-  // bound on the log-probability of any other than the first. `log_probs` are all frames so far.
+  // Weighs all that was ever in the beam again, exactly, and looks for something better outside:
+  // label sequences, best first, and an upper bound on the log-probability of any other than the
+  // first. `log_probs` are all frames so far.
   template <typename Float>
   std::pair<std::vector<Found>, double> certify(const Float* log_probs, int64_t num_frames,
                                                 int64_t count) const {
@@ -128,8 +130,21 @@ class PrefixSearch {
       const double log_prob = weighed.log_probs[order[i]];
       if (log_prob > kForbidden) found.push_back({tree_.prefix(order[i]), log_prob, log_prob});
     }
-    const double second = kept > 1 ? weighed.log_probs[order[1]] : kForbidden;
-    return {found, std::max(second, weighed.outside_at_most)};
+    double second = kept > 1 ? weighed.log_probs[order[1]] : kForbidden;
+    double outside = weighed.outside_at_most;
+    const double best = found.empty() ? kForbidden : found.front().log_prob;
+    if (outside > best && best > kForbidden &&
+        BestFirst<Float>::fits(log_probs, num_frames, pruning_.num_symbols)) {
+      BestFirst<Float> search(log_probs, num_frames, pruning_.num_symbols, pruning_.blank);
+      const Proof proof = search.search(kMostProofs * num_frames, best);
+      if (proof.value > best + BestFirst<Float>::kRounding) {
+        second = best;
+        found.insert(found.begin(), {proof.labels, proof.value, proof.value});
+        if (static_cast<int64_t>(found.size()) > count) found.pop_back();
+      }
+      outside = proof.is_proven ? found.front().log_prob : std::min(outside, proof.bound);
+    }
+    return {found, std::max(second, outside)};
   }
 
  private:
@@ -463,6 +478,7 @@ class PrefixSearch {
   }
 
   static constexpr double kLn2 = 0.693147180559945309417;
+  static constexpr int64_t kMostProofs = 1000;  // prefixes opened to find something better
 
   Pruning pruning_;
   const Context* context_;

@@ -4,9 +4,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ctcasr.decoding import PrefixBeamDecoder, best_path, forced_align, prefix_search
-from ctcasr.decoding.best_first import ctc_log_prob
+from ctcasr.decoding import (
+    PrefixBeamDecoder,
+    backend,
+    best_path,
+    core,
+    forced_align,
+    prefix_search,
+)
+from ctcasr.decoding.best_first import ctc_log_prob, search_best_first
 from tests.oracles import log_prob_by_torch, log_probs_by_enumeration, random_log_probs
+from tests.search_cases import random_frames
 
 LETTERS = "_abcdefghijklmnopqrstuvwxyz"
 
@@ -300,3 +308,39 @@ def test_settings_out_of_range_are_named():
         prefix_search(np.zeros((1, 2)), "_a", max_work=0)
     with pytest.raises(ValueError, match=r"section_threshold is 1\.0; give a probability, as 0"):
         prefix_search(np.zeros((1, 2)), "_a", section_threshold=1.0)
+
+
+@pytest.mark.skipif(backend() != "C++", reason="installed without the C++ search")
+@pytest.mark.parametrize("make", ["noise", "peaky", "zeros"])
+def test_both_implementations_open_the_same_prefixes(make):
+    for seed in range(12):
+        num_symbols = 2 + seed % 7
+        if make == "noise":
+            log_probs = random_log_probs(num_frames=40, num_symbols=num_symbols, seed=seed)
+        elif make == "peaky":
+            log_probs = peaky_log_probs(num_frames=150, num_symbols=num_symbols, seed=seed)
+        else:
+            rng = np.random.default_rng(seed)
+            log_probs = random_frames(rng, num_frames=12, num_symbols=num_symbols)
+        log_probs = log_probs - log_probs.max(axis=1, keepdims=True)
+
+        theirs = search_best_first(log_probs, blank=0, max_work=20_000)
+        ours = core.compiled.search_best_first(log_probs, blank=0, max_work=20_000)
+
+        assert ours is not None
+        labels, value, bound, is_proven, num_opened = ours
+        assert (tuple(labels), is_proven, num_opened) == (
+            theirs.labels,
+            theirs.is_proven,
+            theirs.num_expanded,
+        ), seed
+        assert [value, bound] == pytest.approx([theirs.value, theirs.bound], abs=1e-9), seed
+
+
+def test_frames_that_floats_cannot_hold_are_searched_all_the_same():
+    log_probs = np.array([[-900.0, -900.0, 0.0], [-735.0, 0.0, -735.0]])
+
+    found = prefix_search(log_probs, "_ab")
+
+    assert found.is_proven
+    assert found.hypothesis.labels == (2, 1)

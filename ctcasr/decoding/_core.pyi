@@ -9,6 +9,9 @@ _Found = tuple[tuple[int, ...], float, float]
 def align(
     log_probs: _Float, labels: NDArray[np.int32], blank: int, block: int
 ) -> list[tuple[int, int]] | None: ...
+def search_best_first(
+    log_probs: NDArray[np.float64], blank: int, max_work: int
+) -> tuple[list[int], float, float, bool, int] | None: ...
 
 class Context:
     def __init__(

@@ -11,6 +11,7 @@ over all paths would open e^40.
 One opened prefix costs O(T * V) in one product of NumPy over all labels, T steps in plain Python,
 and memory O(T). Masses are logs relative to the best path, so that no number of frames underflows;
 of the sum over an opened prefix's frames, what is e^-700 below its largest term is lost.
+csrc/best_first.hpp is the same in C++.
 
 Sources: Graves et al. 2006, section 3.2; Graves 2012, section 7.5.1 (the search). With
 such bounds it is A* in the sense of Hart, Nilsson and Raphael 1968.
@@ -73,6 +74,7 @@ def search_best_first(
     *,
     blank: int,
     max_work: int,
+    least: float = -math.inf,
 ) -> Found:
     """Return the labelling of the largest probability.
 
@@ -83,16 +85,19 @@ def search_best_first(
         log_probs: (T, V) logs, the largest of each frame 0.
         blank: column of the CTC blank.
         max_work: frames times opened prefixes; only the descent may exceed it.
+        least: labellings that are not more probable are not looked for, and with one such known
+            there is no descent.
     """
     columns = log_probs.T.tolist()
     ahead = _look_ahead(log_probs, blank=blank)
     best = prefix = _nothing_said(log_probs, blank=blank)
     heap: list[tuple[float, int, int, int, _Prefix]] = []
     count = itertools.count()  # the older of two equals goes first
-    descending = True
+    descending = least == -math.inf
     for opened in itertools.count(1):
         bounds = _bound_children(prefix, ahead)
-        worth = np.flatnonzero(bounds > best.value + ROUNDING).tolist()
+        enough = max(best.value, least) + ROUNDING
+        worth = np.flatnonzero(bounds > enough).tolist()
         descending = descending and len(worth) > 0
         if descending:
             bounds[bounds.argmax()] = np.inf
@@ -101,9 +106,9 @@ def search_best_first(
                 heap, (-float(bounds[label]), -len(prefix.labels), next(count), label, prefix)
             )
         top = -heap[0][0] if heap else -math.inf
-        is_proven = top <= best.value + ROUNDING
+        is_proven = top <= enough
         if is_proven or (opened * len(log_probs) >= max_work and not descending):
-            bound = max(top, best.value + ROUNDING)
+            bound = max(top, enough)
             return Found(best.labels, best.value, bound, is_proven, opened)
         *_, label, parent = heapq.heappop(heap)
         prefix = _extend(parent, label, columns, blank=blank)

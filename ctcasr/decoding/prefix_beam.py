@@ -62,10 +62,10 @@ class PrefixBeamDecoder:
         nbest: most hypotheses returned; as many as the beam where not given.
         confidence: whether to compute the posterior of texts and words; costs more than a fast
             search does.
-        certify: whether to weigh everything that was ever in the beam again, exactly, and to bound
-            the probability of all else, so that `is_proven` can say that nothing is more probable;
-            a few times the search's own cost, and only without language model, lexicon and
-            hotwords.
+        certify: whether to weigh everything that was ever in the beam again, exactly, to bound the
+            probability of all else, and to look there for something better, so that `is_proven` can
+            say that nothing is more probable; a few times the search's own cost, and only without
+            language model, lexicon and hotwords.
         workers: items of a batch decoded at a time, each in a thread of its own.
         use_core: None takes the C++ search where it is there, False the NumPy one.
 

@@ -21,7 +21,8 @@ A context (context.py) weighs prefixes: masses carry its weight, exp of the nats
 worth, from the moment the prefix comes into being.
 
 Without a context the search can be certified: certificate.py weighs everything that was ever in the
-beam again, exactly, and bounds the probability of all else.
+beam again, exactly, and bounds the probability of all else, where best_first.py then looks for
+something better.
 
 This file is the definition in readable NumPy; csrc/search.hpp is the same in C++, and
 tests/test_decoding_backends.py holds one against the other.
@@ -36,12 +37,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ctcasr.decoding.best_first import ROUNDING, search_best_first
 from ctcasr.decoding.certificate import certify
 from ctcasr.decoding.context import Context, State
 from ctcasr.decoding.log_probs import LogProbs
 from ctcasr.decoding.weighing import weigh
 
 ROOT = 0
+_MOST_PROOFS = 1_000  # prefixes opened to find something better than the beam did
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +150,9 @@ class PrefixSearch:
         return first[:same]
 
     def certify(self, log_probs: LogProbs, count: int) -> tuple[list[Found], float]:
-        """Weigh all that was ever in the beam again, exactly; only without a context.
+        """Weigh all that was ever in the beam again, and look for something better outside.
+
+        Only without a context.
 
         Args:
             log_probs: all frames that the search was given.
@@ -172,7 +177,22 @@ class PrefixSearch:
             for node in order[:count]
             if weighed.log_probs[node] > -np.inf
         ]
-        return found, max(second, weighed.outside_at_most)
+        outside = weighed.outside_at_most
+        if found and outside > found[0].log_prob:
+            peaks = log_probs.max(axis=1, keepdims=True).astype(np.float64)
+            proof = search_best_first(
+                log_probs - peaks,
+                blank=self._pruning.blank,
+                max_work=_MOST_PROOFS * len(log_probs),
+                least=found[0].log_prob - peaks.sum(),
+            )
+            value = proof.value + float(peaks.sum())
+            if value > found[0].log_prob + ROUNDING:
+                second = found[0].log_prob
+                found = [Found(proof.labels, value, value), *found][:count]
+            bound = proof.bound + float(peaks.sum())
+            outside = found[0].log_prob if proof.is_proven else min(outside, bound)
+        return found, max(second, outside)
 
     def _weigh(self, log_probs: LogProbs) -> NDArray[np.float64]:
         """Return the log-mass of all paths of each active prefix."""
