@@ -116,7 +116,7 @@ def make_final(args: argparse.Namespace, manifests: EnAlnumManifests) -> Mapping
     """Train on everything, write the model that ships, and judge what was written."""
     trained = read_model(learn(args, args.out, manifests.train))
     header = {**trained.header, "licence": LICENCE}
-    write_model(args.model, header=header, tensors=trained.tensors, dtype=torch.float16)
+    write_model(args.model, header=header, tensors=trained.tensors, dtype=torch.int8)
     # What ships says what it learned from; an experiment keeps its list to itself.
     ids = SHIPPED_IDS if args.model == SHIPPED else args.model.with_name(TRAINING_IDS)
     shutil.copyfile(manifests.training_ids, ids)
