@@ -37,8 +37,7 @@ def main() -> None:
     padded = np.load(job["log_probs"])
     items = [prepare(item[:length]) for item, length in zip(padded, job["lengths"], strict=True)]
     before = peak_memory()
-    decode = make(job)
-    decode_all = make_ctcasr_batch(job) if job["workers"] else lambda: [decode(i) for i in items]
+    decode_all = make_ctcasr_batch(job) if job["workers"] else one_by_one(make(job), items)
     texts = decode_all()  # also warms caches; not counted
     seconds = []
     for _ in range(job["repeats"]):
@@ -47,6 +46,10 @@ def main() -> None:
         seconds.append(time.perf_counter() - started)
     answer = {"texts": texts, "seconds": seconds, "memory_before": before, "memory": peak_memory()}
     json.dump(answer, sys.stdout)
+
+
+def one_by_one(decode: Decoder, items: list[Array]) -> Callable[[], list[str]]:
+    return lambda: [decode(item) for item in items]
 
 
 def peak_memory() -> int:

@@ -102,7 +102,9 @@ class BestFirst {
   }
 
  private:
-  static constexpr double kDeepest = 600.0;  // nats below a frame's peak
+  // Nats below a frame's peak. A bound drops frames whose mass is 2^-768 or less of the largest;
+  // with nothing deeper than this, no label can make up for that in them.
+  static constexpr double kDeepest = 150.0;
   static constexpr double kNegligible = 1e-18;  // of what a bound sums up: added, not looked at
   static constexpr int kBits = 256;
   static constexpr double kLn2 = 0.693147180559945309417;
@@ -157,8 +159,7 @@ class BestFirst {
 
   // Moves a number and its companion back to where floats are precise.
   static void settle(double& one, double& other, int32_t& block) {
-    static const double kUp = std::ldexp(1.0, kBits), kDown = std::ldexp(1.0, -kBits);
-    static const double kLow = std::ldexp(1.0, -kBits / 2), kHigh = std::ldexp(1.0, kBits / 2);
+    constexpr double kUp = 0x1p256, kDown = 0x1p-256, kLow = 0x1p-128, kHigh = 0x1p128;
     while (one + other > 0.0 && one + other < kLow) {
       one *= kUp;
       other *= kUp;

@@ -385,8 +385,9 @@ def _unigram(lm: NgramModel | None, word: int, alpha: float, unknown: float) -> 
 
 def _rarest(lm: NgramModel) -> float:
     """Return the log-probability of the rarest word of a model, as far as that decides anything."""
-    words = lm.known_words()
-    rarest = min((lm.step(0, lm.word_id(word))[1] for word in words), default=0.0)
+    unigrams = slice(lm.first_arc[0], lm.first_arc[1])  # state 0 has an arc for every word
+    is_word = ~np.isin(lm.arc_word[unigrams], [lm.begin, lm.end])
+    rarest = float(lm.arc_log_prob[unigrams][is_word].min(initial=0.0))
     return max(rarest, -_LARGEST_CHARGE)
 
 

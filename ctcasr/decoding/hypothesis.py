@@ -37,8 +37,8 @@ class Hypothesis:
             none took part.
         confidence: the search's posterior probability of the whole text, in 0..1; None where none
             was computed.
-        others_at_most: no other label sequence has a log-probability above this; None without a
-            certificate.
+        others_at_most: no other label sequence has a log-probability above this, to within
+            rounding; None without a certificate.
         find_words: gives `words` when first asked for them.
     """
 
@@ -58,7 +58,10 @@ class Hypothesis:
 
     @property
     def is_proven(self) -> bool:
-        """Whether it is certain that no other label sequence is more probable."""
+        """Whether it is certain that no other label sequence is more probable.
+
+        More probable by more than rounding, that is: 1e-10 nats.
+        """
         return self.others_at_most is not None and self.others_at_most <= self.log_prob
 
 

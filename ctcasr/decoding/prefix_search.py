@@ -86,7 +86,7 @@ def prefix_search(
         log_probs: (T, V) natural logs, an array or a tensor; T may be 0.
         labels: an alphabet, or V characters in the order of the columns.
         blank: column of the CTC blank; an alphabet brings its own.
-        max_work: frames times opened prefixes, at most; a million take some 20 ms in C++, about a
+        max_work: frames times opened prefixes, at most; a million take some 50 ms in C++, about a
             second in NumPy, and 24 MB. Only a first descent to one whole labelling may exceed it.
         section_threshold: blank probability above which a frame separates sections, as 0.9999.
 

@@ -210,7 +210,7 @@ def power_law_noise(num_samples: int, exponent: float, *, seed: int) -> NDArray[
 def trim_edges(
     samples: NDArray[np.float32], *, below_db: float, sample_rate: int
 ) -> NDArray[np.float32]:
-    """Return (N',) samples without what is quieter at both ends than the loudest 10 ms are.
+    """Return (N',) samples without what is quiet at either end; what is quiet inside stays.
 
     Args:
         samples: (N,)

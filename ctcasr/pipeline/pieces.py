@@ -17,7 +17,7 @@ from ctcasr.manifest import Utterance, write_manifest
 from ctcasr.transcript import TimedWord
 
 MOST_WORDS = 4
-"""Words of a piece."""
+"""Words of a piece, at most."""
 
 SHORTEST = 0.1
 """Seconds; a piece that lasts less is left out."""
