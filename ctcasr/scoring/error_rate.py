@@ -6,10 +6,10 @@ never clipped; where nothing was said there is no rate.
 Source: Morris et al. 2004, "From WER and RIL to MER and WIL", section 2.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ctcasr.scoring.alignment import align_tokens
+from ctcasr.scoring.alignment import Costs, Pair, align_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,20 @@ class ErrorCounts:
         return self.errors / self.reference_length if self.reference_length else None
 
 
-def count_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> ErrorCounts:
-    """Count the errors of one token list against another, by the alignment with the fewest."""
+def count_errors(
+    reference: Sequence[str], hypothesis: Sequence[str], *, costs: Costs = Costs.LEVENSHTEIN
+) -> ErrorCounts:
+    """Count the errors of one token list against another, by the cheapest alignment.
+
+    With Levenshtein costs that is the one with the fewest errors; with NIST's there may be more.
+    """
+    return count_pairs(align_tokens(reference, hypothesis, costs=costs))
+
+
+def count_pairs(pairs: Iterable[Pair]) -> ErrorCounts:
+    """Count hits and errors of an alignment."""
     hits = substitutions = deletions = insertions = 0
-    for said, recognised in align_tokens(reference, hypothesis):
+    for said, recognised in pairs:
         if said is None:
             insertions += 1
         elif recognised is None:
