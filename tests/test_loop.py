@@ -135,6 +135,13 @@ def test_a_tiny_network_learns_eight_utterances_to_zero_errors(tone_items, tmp_p
     assert (scores.dev_cer, scores.dev_wer) == (0.0, 0.0)
 
 
+@pytest.mark.parametrize(("limit", "share"), [(1e-9, 1.0), (1e9, 0.0)])
+def test_metrics_say_how_many_gradients_were_scaled_down(tone_items, tmp_path, limit, share):
+    fit(make_trainer(tmp_path, tone_items, optim=OptimConfig(max_grad_norm=limit), epochs=2))
+
+    assert [record["clipped"] for record in metrics_of(tmp_path)] == [share, share]
+
+
 def test_metrics_say_what_happened(tone_items, tmp_path):
     watcher = Watcher()
     fit(make_trainer(tmp_path, tone_items, watcher=watcher))

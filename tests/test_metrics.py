@@ -13,6 +13,7 @@ def report(epoch):
         step=4 * epoch,
         loss=1.5,
         grad_norm=0.5,
+        clipped=0.25,
         learning_rate=1e-3,
         dev_loss=None,
         dev_cer=0.25,

@@ -99,6 +99,7 @@ class Progress:
     loss_sum: float = 0.0
     label_count: int = 0
     norm_sum: float = 0.0
+    clipped_steps: int = 0
     steps_in_epoch: int = 0
     skipped: int = 0
     audio_seconds: float = 0.0
@@ -109,6 +110,7 @@ class Progress:
     def start_epoch(self) -> None:
         """Forget the sums of the epoch before."""
         self.batch = self.label_count = self.steps_in_epoch = self.skipped = 0
+        self.clipped_steps = 0
         self.loss_sum = self.norm_sum = self.audio_seconds = self.padded_seconds = 0.0
 
     @property
@@ -215,6 +217,7 @@ class Trainer:
             step=progress.step,
             loss=progress.loss_sum / max(1, progress.label_count),
             grad_norm=progress.norm_sum / max(1, progress.steps_in_epoch),
+            clipped=progress.clipped_steps / max(1, progress.steps_in_epoch),
             learning_rate=progress.learning_rate,
             **asdict(scores),
             audio_rate=(progress.audio_seconds - seconds_done) / trained,
@@ -260,6 +263,7 @@ class Trainer:
             progress.loss_sum += float(losses.detach().sum())
             progress.label_count += num_labels
             progress.norm_sum += norm
+            progress.clipped_steps += norm > self.optim.max_grad_norm
             progress.steps_in_epoch += 1
         else:
             self._note_bad_step(batch, losses.detach())

@@ -47,6 +47,7 @@ class EpochReport:
     Attributes:
         loss: mean over the epoch, nats per label.
         grad_norm: mean L2 norm of the gradient before clipping.
+        clipped: share of the steps whose gradient was scaled down to `optim.max_grad_norm`.
         dev_loss, dev_cer, dev_wer: on the dev set by best path; None without one.
         blank_share: frames of the dev set (or None) whose most probable symbol is blank.
         seconds, cpu_seconds: wall and processor time, dev set included.
@@ -58,6 +59,7 @@ class EpochReport:
     step: int
     loss: float
     grad_norm: float
+    clipped: float
     learning_rate: float
     dev_loss: float | None
     dev_cer: float | None
