@@ -4,13 +4,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctcasr.models.encoder import EncoderConfig
-from ctcasr.models.subsampling import FrameStacking, StridedConvolution, SubsamplingKind
+from ctcasr.models.subsampling import (
+    FrameStacking,
+    SpectralConvolution,
+    StridedConvolution,
+    SubsamplingKind,
+)
 
 
 def make(kind: SubsamplingKind, stride: int):
     torch.manual_seed(0)
     if kind is SubsamplingKind.STACK:
         return FrameStacking(3, stride)
+    if kind is SubsamplingKind.CONV2D:
+        return SpectralConvolution(3, stride, 8, maps=2)
     return StridedConvolution(3, stride, 8)
 
 
@@ -59,12 +66,37 @@ def test_stacked_frames_are_the_frames_side_by_side():
     assert output[0].tolist() == [[1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12], [13, 14, 0, 0, 0, 0]]
 
 
+@pytest.mark.parametrize("kind", [SubsamplingKind.CONV, SubsamplingKind.CONV2D])
 @pytest.mark.parametrize("stride", [1, 2, 3, 5, 8])
-def test_every_frame_reaches_the_output_of_the_convolution(stride):
+def test_every_frame_reaches_the_output_of_the_convolution(kind, stride):
     features = torch.randn(1, 17, 3, requires_grad=True)
 
-    output, _ = make(SubsamplingKind.CONV, stride)(features, torch.tensor([17]))
+    output, _ = make(kind, stride)(features, torch.tensor([17]))
     output.sum().backward()
 
     assert features.grad is not None
     assert (features.grad.abs().sum(-1) > 0).all()
+
+
+@given(features=st.integers(1, 40))
+def test_any_number_of_features_can_be_convolved(features):
+    module = SpectralConvolution(features, 2, 8, maps=2)
+
+    output, _ = module(torch.randn(1, 5, features), torch.tensor([5]))
+
+    assert output.shape == (1, 3, 8)
+
+
+def test_of_four_neighbouring_features_the_largest_is_passed_on():
+    module = SpectralConvolution(8, 1, 2, maps=1)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.zero_()
+        for convolution in (module.first, module.second):
+            convolution.weight[0, 0, 1, 1] = 1.0  # each feature as it is
+        module.reduce.weight.copy_(torch.eye(2))
+    features = 10 + torch.rand(1, 6, 8)  # so large that GELU changes nothing
+
+    output, _ = module(features, torch.tensor([6]))
+
+    torch.testing.assert_close(output, features.reshape(1, 6, 2, 4).amax(-1))

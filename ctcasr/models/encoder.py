@@ -5,7 +5,12 @@ from torch import Tensor, nn
 
 from ctcasr.models.lengths import padding_mask
 from ctcasr.models.recurrent import BidirectionalLstm
-from ctcasr.models.subsampling import FrameStacking, StridedConvolution, SubsamplingKind
+from ctcasr.models.subsampling import (
+    FrameStacking,
+    SpectralConvolution,
+    StridedConvolution,
+    SubsamplingKind,
+)
 from ctcasr.settings import Section
 
 
@@ -13,13 +18,18 @@ class EncoderConfig(Section):
     """The network between features and heads. Section `encoder` of a run's YAML file."""
 
     subsampling: SubsamplingKind = SubsamplingKind.STACK
-    """`stack` neighbouring frames into one, or `conv` (two convolutions, the second strided)."""
+    """`stack` neighbouring frames into one; `conv`: two convolutions over time, the second strided;
+    `conv2d`: two over time and features that pool features in pairs, then stacking, for voices and
+    microphones that nobody has learned from."""
 
     stride: int = Field(3, ge=1, le=8)
     """Feature frames per encoder frame; at a 10 ms hop and stride 3, a label needs 30 ms."""
 
     channels: int = Field(256, ge=8)
-    """Channels of the `conv` subsampling."""
+    """Channels of the `conv` and `conv2d` subsampling."""
+
+    maps: int = Field(32, ge=1)
+    """Feature maps of the `conv2d` subsampling."""
 
     layers: int = Field(3, ge=1, le=12)
     """Bidirectional LSTM layers."""
@@ -45,9 +55,13 @@ class Encoder(nn.Module):
 
     def __init__(self, config: EncoderConfig, num_features: int) -> None:
         super().__init__()
-        self.subsampling: FrameStacking | StridedConvolution
+        self.subsampling: FrameStacking | StridedConvolution | SpectralConvolution
         if config.subsampling is SubsamplingKind.STACK:
             self.subsampling = FrameStacking(num_features, config.stride)
+        elif config.subsampling is SubsamplingKind.CONV2D:
+            self.subsampling = SpectralConvolution(
+                num_features, config.stride, config.channels, config.maps
+            )
         else:
             self.subsampling = StridedConvolution(num_features, config.stride, config.channels)
         self.layers = nn.ModuleList()
