@@ -28,12 +28,12 @@ def sclite_alignments(
 ) -> list[list[Pair]]:
     """Return sclite's alignment of each (reference, hypothesis); tokens hold no marks."""
     _write_trn(folder / "ref.trn", [reference for reference, _ in items])
-    _write_trn(folder / "hyp.trn", [hypothesis for _, hypothesis in items])
-    _sclite(folder, ["hyp.trn"], "-o", "sgml", "-O", str(folder))
-    marked = (folder / "hyp.trn.sgml").read_text(encoding="utf-8")
+    marked = _sclite(folder, "hyp", [hypothesis for _, hypothesis in items])
     aligned: list[list[Pair]] = [[] for _ in items]
     for name, line in re.findall(r'<PATH id="\(s_(\d+)\)"[^>]*>\n(.*)\n</PATH>', marked):
-        aligned[int(name)] = [(said or None, heard or None) for _, said, heard in _tokens(line)]
+        aligned[int(name)] = [
+            (said or None, heard or None) for _, said, heard in _TOKENS.findall(line)
+        ]
     return aligned
 
 
@@ -45,17 +45,12 @@ def sc_stats_of(
 ) -> str:
     """Return what `sc_stats -t TEST -v` prints about systems named sys0, sys1, ..."""
     _write_trn(folder / "ref.trn", references)
-    names = [f"sys{at}" for at in range(len(systems))]
-    for name, outputs in zip(names, systems, strict=True):
-        _write_trn(folder / name, outputs)
-    piped = _sclite(folder, names, "-p")
+    # Debian's sclite -p writes what its sc_stats cannot read; the files it writes are read.
+    marked = [_sclite(folder, f"sys{at}", outputs) for at, outputs in enumerate(systems)]
+    command = [str(SC_STATS), "-p", "-t", test, "-v", "-n", "-"]
     return subprocess.run(
-        [str(SC_STATS), "-p", "-t", test, "-v", "-n", "-"],
-        input=piped,
-        capture_output=True,
-        check=True,
-        cwd=folder,
-    ).stdout.decode()
+        command, input="".join(marked), capture_output=True, check=True, text=True, cwd=folder
+    ).stdout
 
 
 def _write_trn(path: Path, texts: Sequence[Sequence[str]]) -> None:
@@ -63,13 +58,10 @@ def _write_trn(path: Path, texts: Sequence[Sequence[str]]) -> None:
     path.write_text("".join(lines), encoding="utf-8")
 
 
-def _sclite(folder: Path, names: Sequence[str], *options: str) -> bytes:
-    hypotheses = [word for name in names for word in ("-h", name, "trn", name)]
-    command = [str(SCLITE), "-r", "ref.trn", "trn", *hypotheses, "-i", "spu_id", "-s"]
-    return subprocess.run(
-        [*command, "-e", "utf-8", *options], capture_output=True, check=True, cwd=folder
-    ).stdout
-
-
-def _tokens(line: str) -> list[tuple[str, str, str]]:
-    return _TOKENS.findall(line)
+def _sclite(folder: Path, name: str, outputs: Sequence[Sequence[str]]) -> str:
+    _write_trn(folder / name, outputs)
+    command = [str(SCLITE), "-r", "ref.trn", "trn", "-h", name, "trn", name, "-i", "spu_id"]
+    subprocess.run(
+        [*command, "-s", "-o", "sgml", "-O", "."], capture_output=True, check=True, cwd=folder
+    )
+    return (folder / f"{name}.sgml").read_text(encoding="utf-8")

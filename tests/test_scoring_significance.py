@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ctcasr.scoring import bootstrap_interval
-from ctcasr.scoring.significance import groups_to_resample
+from ctcasr.scoring.significance import draw_sums, groups_to_resample
 
 
 def simulated(*, num_speakers, seed, per_speaker=10, rate=0.2):
@@ -78,3 +78,18 @@ def test_speakers_are_drawn_only_where_each_item_has_one_and_they_differ():
     assert groups_to_resample(ids, ["a", "a", "b"]) == (["a", "a", "b"], "speaker")
     assert groups_to_resample(ids, ["a", None, "b"]) == (ids, "utterance")
     assert groups_to_resample(ids, ["a", "a", "a"]) == (ids, "utterance")
+
+
+def one_draw_at_a_time(by_group, *, resamples, seed):
+    draw = np.random.default_rng(seed)
+    groups = len(by_group)
+    return [by_group[draw.integers(groups, size=groups)].sum(axis=0) for _ in range(resamples)]
+
+
+@pytest.mark.parametrize("num_groups", [1, 7, 3_000])
+def test_many_draws_at_once_are_those_of_one_at_a_time(num_groups):
+    by_group = np.random.default_rng(0).integers(0, 9, size=(num_groups, 3)).astype(float)
+
+    sums = draw_sums(by_group, resamples=200, seed=5)
+
+    assert (sums == one_draw_at_a_time(by_group, resamples=200, seed=5)).all()

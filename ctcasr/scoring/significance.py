@@ -11,13 +11,15 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 Interval = tuple[float, float]
 ResampledBy = Literal["speaker", "utterance"]
 
 RESAMPLES = 1000
 """Draws per interval: the ends of a 95 % interval are then known to about a tenth of its width."""
+
+_DRAWN_AT_ONCE = 1 << 18  # groups in memory
 
 
 def groups_to_resample(
@@ -54,17 +56,51 @@ def bootstrap_interval(
     Returns:
         (low, high) as fractions; None with fewer than two groups, or where nothing was said.
     """
-    names, group_of = np.unique(np.array(list(groups), dtype=np.str_), return_inverse=True)
-    errors_by_group = np.bincount(group_of, weights=np.asarray(errors, dtype=np.float64))
-    lengths_by_group = np.bincount(group_of, weights=np.asarray(lengths, dtype=np.float64))
-    if len(names) < 2 or lengths_by_group.sum() == 0:
+    by_group = sum_by_group(groups, errors, lengths)
+    if len(by_group) < 2 or by_group[:, 1].sum() == 0:
         return None
-    draw = np.random.default_rng(seed)
-    rates = []
-    for _ in range(resamples):
-        drawn = draw.integers(len(names), size=len(names))
-        length = lengths_by_group[drawn].sum()
-        if length > 0:  # a draw of silent utterances only has no rate
-            rates.append(errors_by_group[drawn].sum() / length)
-    low, high = np.percentile(rates, [2.5, 97.5])
+    drawn_errors, drawn_lengths = draw_sums(by_group, resamples=resamples, seed=seed).T
+    spoken = drawn_lengths > 0  # a draw of silent utterances only has no rate
+    low, high = np.percentile(drawn_errors[spoken] / drawn_lengths[spoken], [2.5, 97.5])
     return float(low), float(high)
+
+
+def sum_by_group(groups: Sequence[str], *columns: ArrayLike) -> NDArray[np.float64]:
+    """Return the sums of each column over each group: (G, columns), groups in order of name.
+
+    Args:
+        groups: (N,) names.
+        columns: (N,) numbers each.
+    """
+    names, group_of = np.unique(np.array(list(groups), dtype=np.str_), return_inverse=True)
+    return np.stack(
+        [
+            np.bincount(group_of, np.asarray(column, dtype=np.float64), minlength=len(names))
+            for column in columns
+        ],
+        axis=1,
+    )
+
+
+def draw_sums(by_group: NDArray[np.float64], *, resamples: int, seed: int) -> NDArray[np.float64]:
+    """Return the sums over groups drawn with replacement, as many as there are: (R, columns).
+
+    Equal seeds draw equal groups, so that what is drawn apart can be compared. Memory does not grow
+    with R * G.
+
+    Args:
+        by_group: (G, columns), G at least 1.
+        resamples: R.
+        seed: of the draws.
+    """
+    num_groups = len(by_group)
+    columns = np.ascontiguousarray(by_group.T)
+    at_once = max(1, _DRAWN_AT_ONCE // num_groups)
+    draw = np.random.default_rng(seed)
+    sums = np.empty((resamples, len(columns)))
+    for done in range(0, resamples, at_once):
+        some = sums[done : done + at_once]
+        drawn = draw.integers(num_groups, size=(len(some), num_groups))
+        for index, column in enumerate(columns):
+            some[:, index] = column[drawn].sum(axis=1)
+    return sums
