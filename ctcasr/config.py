@@ -25,7 +25,7 @@ from ctcasr.frontends.augmentation import AugmentConfig
 from ctcasr.frontends.spectral import FrontendConfig, FrontendKind
 from ctcasr.models.encoder import EncoderConfig
 from ctcasr.settings import Section
-from ctcasr.text_rules import DEFAULT_RULES, TEXT_RULES
+from ctcasr.text_rules import DEFAULT_RULES, apply_rules, apply_rules_to_pair
 from ctcasr.training.loop import TrainingConfig
 from ctcasr.training.optim import OptimConfig
 
@@ -65,10 +65,20 @@ class DataConfig(Section):
     """Memory for decoded recordings, so that later epochs need not decode them again."""
 
 
-def _check_rules(rules: tuple[str, ...]) -> tuple[str, ...]:
-    for name in rules:
-        if name not in TEXT_RULES:
-            raise ValueError(f"no rule is called {name!r}; there are: {', '.join(TEXT_RULES)}")
+def _check_text_rules(rules: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse a rule that cannot be applied to one text by itself."""
+    try:
+        apply_rules("", rules)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+    return rules
+
+
+def _check_score_rules(rules: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        apply_rules_to_pair("", "", rules)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
     return rules
 
 
@@ -76,7 +86,8 @@ class TextConfig(Section):
     """What is written. Section `text` of a run's YAML file."""
 
     rules: tuple[str, ...] = DEFAULT_RULES
-    """Text rules applied to every transcript before it is learned, in order."""
+    """Text rules applied to every transcript before it is learned, in order; docs/scoring.md has
+    them all. Not `compounds`, which compares an output with its reference."""
 
     unit: Unit = Unit.CHAR
     """What one label stands for: `char`, `grapheme`, `subword` or `word` (any white-space token,
@@ -91,7 +102,7 @@ class TextConfig(Section):
     direction: Direction = Direction.LTR
     """Writing direction of the script: `ltr` or `rtl`; text is always in logical order."""
 
-    _known_rules = field_validator("rules")(_check_rules)
+    _known_rules = field_validator("rules")(_check_text_rules)
 
     def named_alphabet(self) -> Alphabet | None:
         """Return the alphabet of `alphabet`; None where the training text is to say it.
@@ -211,9 +222,10 @@ class ScoreConfig(Section):
     """How errors are counted. Section `score` of a run's YAML file."""
 
     rules: tuple[str, ...] = DEFAULT_RULES
-    """Text rules of the normalised score, applied to reference and output alike."""
+    """Text rules of the normalised score, applied to reference and output alike; docs/scoring.md
+    has them all."""
 
-    _known_rules = field_validator("rules")(_check_rules)
+    _known_rules = field_validator("rules")(_check_score_rules)
 
 
 class _Dumper(yaml.SafeDumper):

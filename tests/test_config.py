@@ -53,8 +53,9 @@ def set_one(override):
         (
             {"text": {"rules": ["nfc", "upper"]}},
             (
-                "text.rules: no rule is called 'upper'; there are: nfc, nfkc, whitespace, "
-                "lowercase, casefold, punctuation, found ['nfc', 'upper']"
+                "text.rules: text rule 'upper' does not exist; choose from: nfc, nfkc, whitespace, "
+                "lowercase, casefold, punctuation, hyphens, diacritics, numbers, found ['nfc', "
+                "'upper']"
             ),
         ),
         (
@@ -303,3 +304,26 @@ def test_a_search_that_cannot_be_is_refused(given):
 def test_hotwords_can_be_set_one_by_one():
     config = parse_config({}, overrides=["decode.hotwords.kleene=8", "decode.hotwords.ab=2"])
     assert config.decode.hotwords == {"kleene": 8.0, "ab": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"text": {"rules": ["compounds"]}},
+            "text.rules: text rule 'compounds' compares an output with its reference",
+        ),
+        (
+            {"score": {"rules": ["numbers:xx"]}},
+            "score.rules: text rule 'numbers:xx': no numbers are known in language 'xx'",
+        ),
+    ],
+)
+def test_rules_are_checked_where_they_are_named(values, message):
+    assert message_of(values).startswith(f"run.yaml: {message}")
+
+
+def test_scores_may_have_rules_on_pairs():
+    rules = ("numbers:de", "compounds")
+
+    assert parse_config({"score": {"rules": rules}}).score.rules == rules

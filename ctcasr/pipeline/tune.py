@@ -26,7 +26,7 @@ from ctcasr.pipeline.provenance import ctcasr_version
 from ctcasr.pipeline.transcribe import run_inputs
 from ctcasr.recognizer import Recognizer, Recording
 from ctcasr.scoring import ErrorCounts, count_errors
-from ctcasr.text_rules import apply_rules
+from ctcasr.text_rules import apply_rules_to_pair
 from ctcasr.transcript import Transcript
 
 ALPHAS, BETAS = (0.0, 0.5, 1.0, 1.5, 2.0), (0.0, 2.0, 4.0, 6.0, 8.0)
@@ -50,7 +50,7 @@ class Heard:
     """Recordings as the network heard them, and what was said.
 
     Attributes:
-        emissions: of every recording that could be read; references: their texts, after `rules`.
+        emissions: of every recording that could be read; references: their texts.
         rules: the text rules that the model is scored by.
         failed: id and reason of the others.
         without_text: the items that were left out.
@@ -144,7 +144,7 @@ def hear(
         if transcript.error:
             failed.append((transcript.id, transcript.error.message))
         else:
-            references.append(apply_rules(item.utterance.text or "", rules))
+            references.append(item.utterance.text or "")
         progress(done, len(inputs))
     if not references:
         raise ManifestError(
@@ -287,7 +287,7 @@ def _try(recognizer: Recognizer, heard: Heard, decode: DecodeConfig, workers: in
     seconds = time.perf_counter() - started
     words = chars = ErrorCounts()
     for said, text in zip(heard.references, texts, strict=True):
-        text = apply_rules(text, heard.rules)
+        said, text = apply_rules_to_pair(said, text, heard.rules)
         words += count_errors(said.split(), text.split())
         chars += count_errors(list(said), list(text))
     return Trial(decode, words, chars, seconds)
