@@ -81,6 +81,23 @@ def test_the_interval_of_a_difference_covers_it_as_often_as_it_says():
     assert within_chance(covered, 400, 0.95)
 
 
+@pytest.mark.parametrize("num_groups", [8, 20])
+def test_of_few_alike_groups_it_says_what_students_t_says(num_groups):
+    draw = np.random.default_rng(num_groups)
+    names = [str(number) for number in range(num_groups)]
+    baseline, lengths = np.full(num_groups, 100.0), np.full(num_groups, 1_000)
+    widths, rejected = [], 0
+    for _ in range(400):
+        change = draw.normal(0.0, 8.0, num_groups)
+        low, high, p_value = bounded(paired_bootstrap(baseline, baseline + change, lengths, names))
+        expected = scipy.stats.ttest_1samp(change / 1_000, 0.0).confidence_interval(0.95)
+        widths.append((high - low) / (expected.high - expected.low))
+        rejected += p_value < 0.05
+
+    assert np.mean(widths) == pytest.approx(1.0, abs=0.04)
+    assert within_chance(rejected, 400, 0.05)
+
+
 def test_pairing_sees_a_difference_that_intervals_of_each_system_hide():
     baseline, _, lengths, speakers = simulated(seed=1)
     other = np.where(baseline > 2, baseline - 1, baseline)
@@ -174,6 +191,7 @@ def test_a_hundred_thousand_groups_fit_into_memory():
         ("x.....", "...x..", [(1, 0), (0, 1)]),
         ("x....", ".x...", [(1, 1)]),
         ("x.+..", "....", [(2, 0)]),
+        ("x.+.x", "....", [(3, 0)]),
         ("....", "....+", [(0, 1)]),
         ("+", "++", [(1, 2)]),
         ("+....x", ".....", [(1, 0), (1, 0)]),
