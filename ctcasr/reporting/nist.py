@@ -9,26 +9,20 @@ the recording stands for it. Times count from the file's beginning, in seconds. 
 are sorted as sclite wants them. A failed item is a comment in ctm and stm, where comments exist,
 and an empty text in trn, so that its words count as missed.
 
-These formats give a meaning to { } ( ) < and to a lone @ (alternatives, words that may be left
-out, labels, nothing said), and split at white space. Where words and ids hold them, they are
-written as in an address, %7B for {, the same in all three files, so that they still match.
+What has a meaning of its own there is escaped in words and ids: see scoring/nist_tokens.py.
 
 Source: SCTK, doc/infmts.htm, github.com/usnistgov/SCTK; checked with sclite 2.10.
 """
 
-import re
 from collections.abc import Iterable, Sequence
-from urllib.parse import quote
 
+from ctcasr.scoring.nist_tokens import escape_id, escape_word
 from ctcasr.transcript import TimedWord, Transcript
-
-_IN_WORDS = re.compile(r"[{}()<\s]|^@$")
-_IN_IDS = re.compile(r"[{}()<%\s]|^;;")
 
 
 def as_trn(transcript: Transcript) -> str:
     """Return one trn line, without its end."""
-    return f"{_words(transcript.text)} ({_escape(_IN_IDS, transcript.id)})".lstrip()
+    return f"{_words(transcript.text)} ({escape_id(transcript.id)})".lstrip()
 
 
 def render_ctm(transcripts: Sequence[Transcript]) -> str:
@@ -62,17 +56,17 @@ def render_stm(transcripts: Sequence[Transcript]) -> str:
 def _word_fields(word: TimedWord) -> str:
     start, end = round(word.start, 3), round(word.end, 3)
     confidence = "" if word.confidence is None else f" {word.confidence:.4f}"
-    return f"{start:.3f} {end - start:.3f} {_escape(_IN_WORDS, word.text)}{confidence}"
+    return f"{start:.3f} {end - start:.3f} {escape_word(word.text)}{confidence}"
 
 
 def _place(transcript: Transcript) -> tuple[str, str]:
     """Return the recording and the channel, counted from 1."""
     name = transcript.id
     if transcript.channel is None:
-        return _escape(_IN_IDS, name), "1"
+        return escape_id(name), "1"
     # Where each channel was transcribed, its number ends the id; here it has a field of its own.
     name = name.removesuffix(f"#{transcript.channel}")
-    return _escape(_IN_IDS, name), str(transcript.channel + 1)
+    return escape_id(name), str(transcript.channel + 1)
 
 
 def _failures(transcripts: Iterable[Transcript]) -> list[str]:
@@ -81,11 +75,7 @@ def _failures(transcripts: Iterable[Transcript]) -> list[str]:
 
 
 def _words(text: str) -> str:
-    return " ".join(_escape(_IN_WORDS, word) for word in text.split(" ") if word)
-
-
-def _escape(special: re.Pattern[str], token: str) -> str:
-    return special.sub(lambda found: quote(found[0], safe=""), token)
+    return " ".join(escape_word(word) for word in text.split(" ") if word)
 
 
 def _lines(lines: Iterable[str]) -> str:
