@@ -23,6 +23,7 @@ from ctcasr.frontends.feature_stats import FeatureStats
 from ctcasr.model_file import ModelFile, read_model, write_model
 from ctcasr.models.network import Network
 from ctcasr.recognizer import Recognizer
+from ctcasr.reporting.model_card import model_facts
 
 SUBWORD_MODEL = "model.alphabet.sentencepiece"
 PART_TENSORS: Mapping[str, str] = {"lm": "lm.arpa", "lexicon": "lm.lexicon"}
@@ -120,6 +121,22 @@ def recognizer_from_file(stored: ModelFile, *, name: str, device: torch.device) 
         sha256=stored.sha256,
         header=header,
         parts=parts,
+    )
+
+
+def describe_recognizer(recognizer: Recognizer, *, num_bytes: int) -> dict[str, str]:
+    """Return what a model is, in words, by name.
+
+    Args:
+        recognizer: the model, of a file.
+        num_bytes: size of that file.
+    """
+    return model_facts(
+        recognizer.header,
+        name=recognizer.name,
+        sha256=recognizer.sha256,
+        num_parameters=sum(p.numel() for p in recognizer.network.parameters()),
+        num_bytes=num_bytes,
     )
 
 

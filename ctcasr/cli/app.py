@@ -30,6 +30,7 @@ from ctcasr.cli.lm import lm_command
 from ctcasr.cli.manifest import manifest_command
 from ctcasr.cli.progress import announce
 from ctcasr.cli.score import score_command
+from ctcasr.cli.show import show_command
 from ctcasr.cli.train import train_command
 from ctcasr.cli.transcribe import transcribe_command
 from ctcasr.cli.tune import tune_command
@@ -75,6 +76,7 @@ for _command in (
     evaluate_command,
     align_command,
     score_command,
+    show_command,
     lm_command,
     tune_command,
     info_command,

@@ -7,8 +7,11 @@ import click
 from ctcasr.cli.options import (
     PATH,
     SearchOptions,
+    audio_option,
     batch_size_option,
+    cluster_option,
     command,
+    costs_option,
     device_option,
     model_option,
     search_options,
@@ -28,6 +31,24 @@ from ctcasr.cli.progress import announce, announce_notes, counting
 @click.option(
     "-o", "--output", type=PATH, required=True, metavar="DIR", help="Folder for the results."
 )
+@cluster_option
+@costs_option
+@click.option(
+    "--seen",
+    type=PATH,
+    metavar="MANIFEST",
+    help="The training set, to tell words never seen apart; that of a run folder is found by "
+    "itself.",
+)
+@click.option(
+    "--examples",
+    type=click.IntRange(min=0, max=50),
+    default=4,
+    show_default=True,
+    metavar="N",
+    help="Utterances drawn of each kind: worst, median, random.",
+)
+@audio_option
 @search_options
 @device_option
 @batch_size_option
@@ -36,6 +57,11 @@ def evaluate_command(
     model: str,
     manifest: Path,
     output: Path,
+    cluster: str,
+    costs: str,
+    seen: Path | None,
+    examples: int,
+    audio: str,
     search: SearchOptions,
     device: str,
     batch_size: int | None,
@@ -43,12 +69,16 @@ def evaluate_command(
 ) -> int:
     """Transcribe the recordings of MANIFEST and count the errors.
 
-    DIR gets results.json, hypotheses.jsonl and report.md. An item that fails counts as one with
-    empty output, is named, and marks the result [PARTIAL].
+    DIR gets results.json, hypotheses.jsonl, report.md and report.html: rates with intervals, parts
+    of the test set, confusions, search error or model error, calibration of the confidence, and
+    utterances drawn. An item that fails counts as one with empty output, is named, and marks the
+    result [PARTIAL].
     """
-    from ctcasr.bundle import load
-    from ctcasr.pipeline.evaluate import evaluate_with
+    from ctcasr.bundle import describe_recognizer, find_model, load
+    from ctcasr.pipeline.evaluate import ReportOptions, evaluate_with, find_training_set
+    from ctcasr.pipeline.show import Sound
     from ctcasr.reporting import render_error_table
+    from ctcasr.scoring import Costs
 
     recognizer = load(model, device=device)
     decode = search.config(recognizer.config.decode)
@@ -59,10 +89,18 @@ def evaluate_command(
             manifest,
             out=output,
             decode=decode,
+            options=ReportOptions(
+                cluster=cluster,
+                costs=Costs(costs),
+                seen=seen or find_training_set(model),
+                examples=examples,
+                sound=Sound(audio),
+            ),
+            model_card=describe_recognizer(recognizer, num_bytes=find_model(model).stat().st_size),
             batch_size=batch_size,
             workers=workers,
             progress=advance,
         )
     click.echo(render_error_table({manifest.stem: results}), nl=False)
-    announce(f"results: {output}")
+    announce(f"report: {output / 'report.html'}")
     return 3 if results.failed else 0

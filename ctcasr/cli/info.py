@@ -12,7 +12,7 @@ from ctcasr.cli.options import command
 @click.option("--json", "as_json", is_flag=True, help="Print the whole header as JSON.")
 def info_command(model: str, as_json: bool) -> int:
     """Say what a model is: what it hears, writes and learned from."""
-    from ctcasr.bundle import find_model, load
+    from ctcasr.bundle import describe_recognizer, find_model, load
     from ctcasr.reporting.model_card import render_model_facts
 
     recognizer = load(model, device="cpu")
@@ -21,14 +21,6 @@ def info_command(model: str, as_json: bool) -> int:
             json.dumps(dict(recognizer.header), indent=2, ensure_ascii=False, sort_keys=True)
         )
     else:
-        click.echo(
-            render_model_facts(
-                recognizer.header,
-                name=recognizer.name,
-                sha256=recognizer.sha256,
-                num_parameters=sum(p.numel() for p in recognizer.network.parameters()),
-                num_bytes=find_model(model).stat().st_size,
-            ),
-            nl=False,
-        )
+        facts = describe_recognizer(recognizer, num_bytes=find_model(model).stat().st_size)
+        click.echo(render_model_facts(facts), nl=False)
     return 0

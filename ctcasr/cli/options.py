@@ -66,6 +66,27 @@ model_option = click.option(
     metavar="MODEL",
     help="A model file, a run folder, or the name of a built-in model.",
 )
+cluster_option = click.option(
+    "--cluster",
+    default="speaker",
+    show_default=True,
+    metavar="FIELD",
+    help="Field of the manifest whose values say which utterances the intervals draw together.",
+)
+costs_option = click.option(
+    "--costs",
+    type=click.Choice(["levenshtein", "nist"]),
+    default="levenshtein",
+    show_default=True,
+    help="Costs of the alignments in which errors are counted; nist counts as sclite does.",
+)
+audio_option = click.option(
+    "--audio",
+    type=click.Choice(["link", "embed", "none"]),
+    default="link",
+    show_default=True,
+    help="How a page gets at recordings: by their path from it, inside it, or not at all.",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,18 @@ its posterior probability, as far as the search has looked; a word's is the shar
 have it in the same place, by the alignment with the fewest edits. The product of frame maxima,
 which is often used instead, knows nothing of other spellings of the same word.
 
-Source: Wessel et al. 2001, "Confidence measures for large vocabulary continuous speech
-recognition", section III, with n-best lists in place of word graphs.
+The search is surer of itself than it should be. A temperature above 1 makes it less so: posteriors
+are those of scores divided by it. tune.py fits one on labelled recordings.
+
+Sources: Wessel et al. 2001, "Confidence measures for large vocabulary continuous speech
+recognition", section III, with n-best lists in place of word graphs; Guo et al. 2017, "On
+Calibration of Modern Neural Networks", section 4.2, for the temperature.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
 from ctcasr.alphabet import Alphabet
@@ -20,11 +25,11 @@ from ctcasr.decoding.search import Found
 _SMALLEST_SHARE = 1e-6  # what is rarer than that, no confidence shows
 
 
-def posteriors(found: Sequence[Found]) -> list[float]:
-    """Return each hypothesis's share of the mass of all."""
+def posteriors(found: Sequence[Found], temperature: float = 1.0) -> list[float]:
+    """Return each hypothesis's share of the mass of all, with scores divided by a temperature."""
     if not found:
         return []
-    scores = np.array([one.log_prob for one in found])
+    scores = np.array([one.log_prob for one in found]) / temperature
     shares = np.exp(scores - scores.max())
     return [float(share) for share in shares / shares.sum()]
 
@@ -39,6 +44,14 @@ def word_confidences(
         if share > _SMALLEST_SHARE:
             agreed[_places_in_common(words, alphabet.words(other.labels))] += share
     return [min(1.0, float(share)) for share in agreed]
+
+
+def agreement(words: Sequence[str], texts: Sequence[Sequence[str]]) -> NDArray[np.bool_]:
+    """Return (W, K): whether the k-th text has the w-th word in the same place."""
+    agreed = np.zeros((len(words), len(texts)), dtype=np.bool_)
+    for at, theirs in enumerate(texts):
+        agreed[_places_in_common(words, theirs), at] = True
+    return agreed
 
 
 def _places_in_common(words: Sequence[str], theirs: Sequence[str]) -> list[int]:

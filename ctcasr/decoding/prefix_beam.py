@@ -62,6 +62,8 @@ class PrefixBeamDecoder:
         nbest: most hypotheses returned; as many as the beam where not given.
         confidence: whether to compute the posterior of texts and words; costs more than a fast
             search does.
+        temperature: scores are divided by it before posteriors are taken of them; above 1 makes
+            the search less sure of itself.
         certify: whether to weigh everything that was ever in the beam again, exactly, to bound the
             probability of all else, and to look there for something better, so that `is_proven` can
             say that nothing is more probable; a few times the search's own cost, and only without
@@ -92,6 +94,7 @@ class PrefixBeamDecoder:
         unknown: float = 0.0,
         nbest: int | None = None,
         confidence: bool = True,
+        temperature: float = 1.0,
         certify: bool = False,
         workers: int = 1,
         use_core: bool | None = None,
@@ -99,6 +102,8 @@ class PrefixBeamDecoder:
         _check_counts(beam=beam, nbest=beam if nbest is None else nbest, workers=workers)
         _check_share("threshold", threshold)
         _check_share("label_threshold", label_threshold)
+        if not 0.0 < temperature < math.inf:
+            raise ValueError(f"temperature is {temperature}; give a number above 0")
         self.alphabet = to_alphabet(labels, blank=blank)
         self.lm = read_arpa(Path(lm)) if isinstance(lm, str | Path) else lm
         self.lm_unit = LmUnit(lm_unit)
@@ -130,6 +135,7 @@ class PrefixBeamDecoder:
         self._beam = beam
         self._nbest = beam if nbest is None else nbest
         self._confidence = confidence
+        self._temperature = temperature
         self._certify = certify
         self._workers = workers
 
@@ -176,6 +182,23 @@ class PrefixBeamDecoder:
         """
         return self._context.unwritten if self._context else ()
 
+    def worth(self, labels: Sequence[int]) -> float:
+        """Return what a whole label sequence is worth beyond its CTC log-probability, in nats.
+
+        Language model, lexicon and hotwords together, as the search adds them up; minus infinity
+        where the lexicon forbids it.
+        """
+        context = self._context
+        if context is None:
+            return 0.0
+        state, total = context.start(), 0.0
+        for label in labels:
+            state, worth = context.extend(state, label)
+            total += worth
+            if total == -math.inf:
+                return total
+        return total + context.finish(state)
+
     def stream(self) -> "StreamingDecoder":
         """Begin a search that is given its frames bit by bit.
 
@@ -201,7 +224,7 @@ class PrefixBeamDecoder:
         return self._beam if self._confidence else self._nbest
 
     def _finish(self, log_probs: LogProbs, outcome: Outcome) -> list[Hypothesis]:
-        shares = posteriors(outcome.found) if self._confidence else None
+        shares = posteriors(outcome.found, self._temperature) if self._confidence else None
         return [
             self._hypothesis(log_probs, outcome, rank, shares)
             for rank in range(min(self._nbest, len(outcome.found)))

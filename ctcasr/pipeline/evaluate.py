@@ -1,19 +1,50 @@
-"""Evaluate: transcribe a manifest and count the errors, failures included."""
+"""Evaluate: transcribe a manifest, count the errors, failures included, and say where they are."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ctcasr.bundle import load
+import yaml
+
+from ctcasr.bundle import describe_recognizer, find_model, load
 from ctcasr.config import DecodeConfig
 from ctcasr.files import write_text
+from ctcasr.frontends.augmentation import keyed_generator
+from ctcasr.manifest import Utterance, read_manifest
+from ctcasr.pipeline.evaluation_report import write_evaluation
+from ctcasr.pipeline.evidence import Examiner
 from ctcasr.pipeline.inputs import Input, read_labelled
 from ctcasr.pipeline.provenance import command_line, commit, file_sha256, versions
-from ctcasr.pipeline.score import write_results
+from ctcasr.pipeline.show import Sound, show_inputs
 from ctcasr.pipeline.transcribe import Tally, transcribe_inputs
 from ctcasr.recognizer import Recognizer
-from ctcasr.scoring import Failed, Provenance, Reference, Results, score_utterances
+from ctcasr.reporting.html.evaluation import Examples
+from ctcasr.scoring import Costs, Failed, Provenance, Reference, Results, score_utterances
+from ctcasr.scoring.analysis import analyse
+from ctcasr.scoring.results import FieldValue, ScoredUtterance
+from ctcasr.scoring.significance import BY_SPEAKER
+from ctcasr.text_rules import apply_rules
 from ctcasr.transcript import Transcript
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportOptions:
+    """What a report is to say, and how.
+
+    Attributes:
+        cluster: the field whose values say which utterances the intervals draw together.
+        costs: of the alignments in which errors are counted.
+        seen: manifest of the training set, for the words that are not in it.
+        examples: utterances drawn of each kind: worst, median, random.
+        sound: how the page gets at their recordings.
+    """
+
+    cluster: str = BY_SPEAKER
+    costs: Costs = Costs.LEVENSHTEIN
+    seen: Path | None = None
+    examples: int = 4
+    sound: Sound = Sound.LINK
 
 
 def evaluate(
@@ -24,22 +55,42 @@ def evaluate(
     device: str = "auto",
     decode: DecodeConfig | None = None,
     rules: Sequence[str] | None = None,
+    options: ReportOptions = ReportOptions(),
 ) -> Results:
     """Score a model on a manifest; see `evaluate_with`.
 
     Args:
         model: a model file, a run folder, or the name of a built-in model.
         manifest: recordings with texts.
-        out: folder for results.json, hypotheses.jsonl and report.md.
+        out: folder for results.json, hypotheses.jsonl, report.md and report.html.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         decode: how to search; the model's own way where not given.
         rules: text rules of the normalised score; the model's own where not given.
+        options: of the report.
 
     Raises:
         CtcasrError: the model or the manifest cannot be read, or no item has a text.
     """
     recognizer = load(model, device=device)
-    return evaluate_with(recognizer, manifest, out=out, decode=decode, rules=rules)
+    return evaluate_with(
+        recognizer,
+        manifest,
+        out=out,
+        decode=decode,
+        rules=rules,
+        options=options if options.seen else replace(options, seen=find_training_set(model)),
+        model_card=describe_recognizer(recognizer, num_bytes=find_model(model).stat().st_size),
+    )
+
+
+def find_training_set(model: Path | str) -> Path | None:
+    """Return the manifest that a run folder's model learned from, where it is still there."""
+    config = Path(model) / "config.yaml"
+    if not config.is_file():
+        return None
+    values = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
+    named = (values.get("data") or {}).get("train")
+    return Path(named) if named and Path(named).is_file() else None
 
 
 def evaluate_with(
@@ -49,74 +100,46 @@ def evaluate_with(
     out: Path,
     decode: DecodeConfig | None = None,
     rules: Sequence[str] | None = None,
+    options: ReportOptions = ReportOptions(),
+    model_card: Mapping[str, str] | None = None,
     batch_size: int | None = None,
     workers: int = 2,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Results:
     """Transcribe the items of a manifest that have a text, score them, and write the results.
 
+    The real-time factor is that of reading, network and search, with what is measured beside them
+    (pipeline/evidence.py) taken off.
+
     Args:
         recognizer: the model.
         manifest: recordings with texts.
-        out: folder for results.json, hypotheses.jsonl and report.md.
+        out: folder for results.json, hypotheses.jsonl, report.md and report.html.
         decode: how to search; the model's own way where not given.
         rules: text rules of the normalised score; the model's own where not given.
+        options: of the report.
+        model_card: facts about the model, for the page.
         batch_size: most recordings computed together.
         workers: reading threads.
         progress: told how many of how many items are done.
 
     Raises:
         ManifestError: the manifest cannot be read, or no item has a text.
+        ScoringError: no item has the field that is to be the cluster.
         OutputError: the results cannot be written.
     """
     decode = decode or recognizer.config.decode
     inputs, without_text = read_labelled(
         manifest, why="to score against; use `ctcasr transcribe` for recordings without texts"
     )
+    rules = tuple(rules if rules is not None else recognizer.config.score.rules)
+    seen = None if options.seen is None else words_of(options.seen, rules)
     utterances = [*(item.utterance for item in inputs), *without_text]
     tally = Tally()
-    transcripts = _transcribe(
-        recognizer,
-        inputs,
-        decode=decode,
-        batch_size=batch_size,
-        workers=workers,
-        tally=tally,
-        progress=progress,
+    examiner = Examiner(
+        recognizer, decode, {item.utterance.id: item.utterance.text or "" for item in inputs}
     )
-    results = score_utterances(
-        [Reference(u.id, u.text, u.speaker) for u in utterances],
-        {t.id: Failed(t.error.message) if t.error else t.text for t in transcripts},
-        rules=tuple(rules if rules is not None else recognizer.config.score.rules),
-        seed=recognizer.config.seed,
-        provenance=Provenance(
-            command=command_line(),
-            commit=commit(),
-            versions=versions(),
-            model=recognizer.describe_model(),
-            decoder=recognizer.decoder(decode, workers=workers).description,
-            reference_sha256=file_sha256(manifest),
-            rtf=tally.real_time_factor,
-        ),
-    )
-    lines = [json.dumps(t.to_json(), ensure_ascii=False) + "\n" for t in transcripts]
-    write_text(out / "hypotheses.jsonl", "".join(lines))
-    write_results(out, results)
-    return results
-
-
-def _transcribe(
-    recognizer: Recognizer,
-    inputs: Sequence[Input],
-    *,
-    decode: DecodeConfig,
-    batch_size: int | None,
-    workers: int,
-    tally: Tally,
-    progress: Callable[[int, int], None],
-) -> list[Transcript]:
-    """Return one transcript per input, in order."""
-    transcripts = []
+    transcripts: list[Transcript] = []
     for _, transcript in transcribe_inputs(
         recognizer,
         inputs,
@@ -125,7 +148,127 @@ def _transcribe(
         workers=workers,
         split_channels=False,
         tally=tally,
+        watch=examiner,
     ):
         transcripts.append(transcript)
         progress(tally.items, len(inputs))
-    return transcripts
+    tally.seconds -= examiner.seconds
+    decoder = recognizer.decoder(decode, workers=workers)
+    results = score_utterances(
+        [Reference(u.id, u.text, u.speaker, fields_of(u)) for u in utterances],
+        {t.id: Failed(t.error.message) if t.error else t.text for t in transcripts},
+        rules=rules,
+        costs=options.costs,
+        cluster=options.cluster,
+        measured=examiner.measured,
+        seed=recognizer.config.seed,
+        provenance=Provenance(
+            command=command_line(),
+            commit=commit(),
+            versions=versions(),
+            model=recognizer.describe_model(),
+            decoder=decoder.description,
+            reference_sha256=file_sha256(manifest),
+            rtf=tally.real_time_factor,
+        ),
+    )
+    if decode.beam:
+        results = replace(results, confidence_kind=decoder.confidence_kind)
+    lines = [json.dumps(t.to_json(), ensure_ascii=False) + "\n" for t in transcripts]
+    write_text(out / "hypotheses.jsonl", "".join(lines))
+    write_evaluation(
+        out,
+        results,
+        analyse(results, seen=seen, seed=recognizer.config.seed),
+        examples=draw_examples(recognizer, results, inputs, decode, out, options),
+        model_card=model_card,
+    )
+    return results
+
+
+def fields_of(utterance: Utterance) -> dict[str, FieldValue]:
+    """Return what a manifest says of an utterance that a test set can be broken down by."""
+    known = {"group": utterance.group, "split": utterance.split, **utterance.extra}
+    return {
+        name: value for name, value in known.items() if isinstance(value, str | int | float | bool)
+    }
+
+
+def words_of(manifest: Path, rules: Sequence[str]) -> frozenset[str]:
+    """Return the words of a manifest's texts, after text rules.
+
+    Raises:
+        ManifestError: it cannot be read.
+    """
+    texts = (apply_rules(utterance.text or "", rules) for utterance in read_manifest(manifest))
+    return frozenset(word for text in texts for word in text.split())
+
+
+def draw_examples(
+    recognizer: Recognizer,
+    results: Results,
+    inputs: Sequence[Input],
+    decode: DecodeConfig,
+    folder: Path,
+    options: ReportOptions,
+) -> list[Examples]:
+    """Draw the worst utterances, those about the median and random ones, none of them twice."""
+    by_id = {item.utterance.id: item for item in inputs}
+    taken: set[str] = set()
+    groups = []
+    for title, why, order in _orders(results.under_rules):
+        chosen = [one for one in order if one.id not in taken][: options.examples]
+        taken |= {one.id for one in chosen}
+        shown = show_inputs(
+            recognizer,
+            [by_id[one.id] for one in chosen],
+            folder=folder,
+            decode=decode,
+            sound=options.sound,
+            facts={one.id: _facts(one) for one in chosen},
+        )
+        if shown:
+            groups.append(Examples(title, why, shown))
+    return groups
+
+
+def _orders(
+    utterances: Sequence[ScoredUtterance],
+) -> list[tuple[str, str, Sequence[ScoredUtterance]]]:
+    """Return the kinds of examples: title, why, and the utterances, best suited first."""
+    worst = sorted(
+        (one for one in utterances if one.word.errors),
+        key=lambda one: (-one.word.errors, one.word.reference_length, one.id),
+    )
+    ranked = sorted(utterances, key=lambda one: (one.word.rate or 0.0, one.char.errors, one.id))
+    from_middle = sorted(range(len(ranked)), key=lambda place: abs(place - len(ranked) // 2))
+    drawn = keyed_generator("examples", len(utterances)).permutation(len(utterances))
+    return [
+        ("Worst", "The most wrong words.", worst),
+        ("Median", "Around the median of the error rates.", [ranked[i] for i in from_middle]),
+        ("Random", "Drawn by chance, the same ones each time.", [utterances[i] for i in drawn]),
+    ]
+
+
+def _facts(utterance: ScoredUtterance) -> list[tuple[str, str]]:
+    """Return what stands under an utterance's texts."""
+    word, measured = utterance.word, utterance.measured
+    facts = [("wrong words", f"{word.errors} of {word.reference_length}")]
+    if utterance.speaker is not None:
+        facts.append(("speaker", utterance.speaker))
+    if measured is None:
+        return facts
+    if measured.duration is not None:
+        facts.append(("length", f"{measured.duration:.2f} s"))
+    if measured.confidence is not None:
+        facts.append(("confidence", f"{measured.confidence:.3f}"))
+    if utterance.word.errors and measured.verdict is not None:
+        facts.append(("whose fault", _BLAME[measured.verdict.value]))
+    return facts
+
+
+_BLAME = {
+    "search": "the search's: the model prefers the reference",
+    "model": "the model's: it prefers the output",
+    "unwritable": "the model cannot write the reference",
+}

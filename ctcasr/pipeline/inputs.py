@@ -1,6 +1,7 @@
 """What the commands are given: files, folders, globs, manifests, standard input."""
 
 import glob
+import hashlib
 import itertools
 import sys
 from collections import Counter
@@ -124,6 +125,16 @@ def read_labelled(manifest: Path, *, why: str) -> tuple[list[Input], list[Uttera
     if not inputs:
         raise ManifestError(f"{manifest}: none of {len(utterances)} items has a text {why}")
     return inputs, [u for u in utterances if u.text is None]
+
+
+def draw_sample(inputs: Sequence[Input], count: int) -> list[Input]:
+    """Return some inputs in their order, drawn by their ids: the same ones each time."""
+
+    def draw(item: Input) -> bytes:
+        return hashlib.blake2b(item.utterance.id.encode("utf-8", "surrogateescape")).digest()
+
+    chosen = {id(item) for item in sorted(inputs, key=draw)[:count]}
+    return [item for item in inputs if id(item) in chosen]
 
 
 def output_stem(item_id: str) -> PurePath:

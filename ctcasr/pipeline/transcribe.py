@@ -27,7 +27,7 @@ from ctcasr.frontends.waveform import (
     select_channel,
 )
 from ctcasr.pipeline.inputs import Input, read_standard_input
-from ctcasr.recognizer import Recognizer, Recording
+from ctcasr.recognizer import Recognizer, Recording, Watch
 from ctcasr.transcript import Failure, Transcript
 
 _WINDOW_SECONDS = 600.0  # audio held at a time, unless a single recording is longer
@@ -65,6 +65,7 @@ def transcribe_inputs(
     workers: int = 2,
     split_channels: bool = True,
     tally: Tally | None = None,
+    watch: Watch | None = None,
 ) -> Iterator[tuple[Input, Transcript]]:
     """Return an iterator over a transcript of each input, in order; more where channels differ.
 
@@ -76,6 +77,7 @@ def transcribe_inputs(
         workers: threads that read recordings ahead, and that search.
         split_channels: transcribe each of several channels that differ; else the item fails.
         tally: counted up while the transcripts are taken.
+        watch: is shown how each transcript came about.
 
     Raises:
         CtcasrError: the search cannot be had; see `Recognizer.decoder`.
@@ -84,7 +86,7 @@ def transcribe_inputs(
 
     def transcribe(recordings: Sequence[Recording], most: int | None) -> list[Transcript]:
         return recognizer.transcribe_batch(
-            recordings, decode=decode, batch_size=most, workers=workers
+            recordings, decode=decode, batch_size=most, workers=workers, watch=watch
         )
 
     return run_inputs(

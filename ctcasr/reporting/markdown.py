@@ -9,14 +9,15 @@ from typing import Any
 
 from rich.cells import cell_len
 
-from ctcasr.reporting.tables import in_words, pad, render_table
+from ctcasr.reporting.analysis_sections import render_analysis
+from ctcasr.reporting.origin import notes_on, origin_of
+from ctcasr.reporting.tables import NOTHING, pad, render_rate, render_table
 from ctcasr.scoring import Results, align_tokens
 
 ResultsLike = Results | Mapping[str, Any]
 
 _WORST = 10  # utterances shown
 _LINE = 96  # terminal columns of aligned text
-_NOTHING = "***"  # stands where a word is missing, as sclite users expect
 
 
 def render_error_table(results_by_name: Mapping[str, ResultsLike]) -> str:
@@ -41,20 +42,20 @@ def render_error_table(results_by_name: Mapping[str, ResultsLike]) -> str:
 
 
 def render_report(results: ResultsLike, *, name: str) -> str:
-    """Return the report on one test set: rates, failures, worst utterances, origin.
+    """Return the report on one test set: rates, failures, parts, confusions, worst, origin.
 
     Args:
-        results: what results.json holds; only `Results` know the items that have no reference text.
+        results: what results.json holds.
         name: of the test set.
     """
     record = _as_json(results)
-    unlabelled = results.unlabelled if isinstance(results, Results) else ()
     parts = [
         _headline(record, name),
         render_error_table({name: record}),
         _explanation(record),
         *_failures(record["items"]["failed"]),
-        *_left_out(unlabelled),
+        *_left_out(record["items"].get("unlabelled", ())),
+        *render_analysis(record),
         *_worst_utterances(record["utterances"]),
         *_origin(record),
     ]
@@ -73,20 +74,10 @@ def _score_row(name: str, score: Mapping[str, Any]) -> list[str]:
         f"{word['sub']:,}",
         f"{word['del']:,}",
         f"{word['ins']:,}",
-        _rate(word),
-        _rate(score["char"]),
+        render_rate(word),
+        render_rate(score["char"]),
         f"{sentence['wrong']:,} of {sentence['n']:,}",
     ]
-
-
-def _rate(record: Mapping[str, Any]) -> str:
-    """Return a rate in per cent with its interval; "n/a" where nothing was said."""
-    if record["rate"] is None:
-        return "n/a"
-    if record["ci95"] is None:
-        return f"{100 * record['rate']:.2f}"
-    low, high = record["ci95"]
-    return f"{100 * record['rate']:.2f} [{100 * low:.2f}, {100 * high:.2f}]"
 
 
 def _headline(record: Mapping[str, Any], name: str) -> str:
@@ -108,12 +99,8 @@ def _partial_line(name: str, items: Mapping[str, Any]) -> str:
 
 def _explanation(record: Mapping[str, Any]) -> str:
     by = record["raw"]["word"]["resampled_by"]
-    intervals = (
-        "No interval: it takes two speakers or utterances at least."
-        if by is None
-        else f"In brackets: 95 % bootstrap interval, drawing whole {by}s."
-    )
-    return f"{intervals} CER counts spaces.\n"
+    intervals = f"In brackets: 95 % bootstrap interval, drawing whole {by}s. " if by else ""
+    return "\n\n".join([f"{intervals}CER counts spaces.", *notes_on(record)]) + "\n"
 
 
 def _failures(failed: Sequence[Mapping[str, str]]) -> Iterator[str]:
@@ -155,7 +142,7 @@ def _aligned(reference: str, hypothesis: str) -> str:
     """Return reference, hypothesis and marks (S, D, I) under one another, broken to fit a line."""
     blocks: list[list[str]] = [["  ref", "  hyp", "     "]]
     for said, recognised in align_tokens(reference.split(), hypothesis.split()):
-        column = [said or _NOTHING, recognised or _NOTHING, _mark(said, recognised)]
+        column = [said or NOTHING, recognised or NOTHING, _mark(said, recognised)]
         width = max(map(cell_len, column))
         if cell_len(blocks[-1][0]) + 1 + width > _LINE:
             blocks.append(["  ref", "  hyp", "     "])
@@ -174,19 +161,7 @@ def _mark(said: str | None, recognised: str | None) -> str:
 
 
 def _origin(record: Mapping[str, Any]) -> Iterator[str]:
-    """Yield how the results were made, as far as it is known."""
-    model = record["model"] or {}
-    facts = {
-        "command": record["command"],
-        "commit": record["commit"],
-        "model": " ".join(str(value) for value in model.values() if value),
-        "decoder": in_words(record["decoder"] or {}),
-        "versions": in_words(record["versions"] or {}),
-        "reference sha256": record["reference_sha256"],
-        "text rules": ", ".join(record["rules"]),
-        "real-time factor": None if record["rtf"] is None else f"{record['rtf']:.3f}",
-    }
-    rows = [[fact, value] for fact, value in facts.items() if value]
+    rows = [[fact, value] for fact, value in origin_of(record)]
     if rows:
         yield "## How it was made\n"
         yield render_table(["what", "value"], rows)

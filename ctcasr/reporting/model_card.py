@@ -6,10 +6,10 @@ from typing import Any
 from ctcasr.reporting.tables import in_words
 
 
-def render_model_facts(
+def model_facts(
     header: Mapping[str, Any], *, name: str, sha256: str, num_parameters: int, num_bytes: int
-) -> str:
-    """Return a list of facts, one per line. Pure: equal headers give equal text."""
+) -> dict[str, str]:
+    """Return what a model's header says, in words, by name."""
     config, alphabet, training = header["config"], header["alphabet"], header["training"]
     frontend, encoder = config["frontend"], config["encoder"]
     scores = {key: value for key, value in training["scores"].items() if value is not None}
@@ -22,7 +22,7 @@ def render_model_facts(
     ]
     shown = " ".join(repr(label)[1:-1] if label != " " else "space" for label in labels[:60])
     more = f" ... ({len(labels)} in all)" if len(labels) > 60 else ""
-    rows = {
+    return {
         "model": name,
         "sha256": sha256,
         "size": f"{num_parameters:,} parameters, {_size(num_bytes)}",
@@ -40,8 +40,12 @@ def render_model_facts(
         "created with": header["created_with"],
         "licence": header["licence"] or "not stated",
     }
-    width = max(map(len, rows))
-    return "".join(f"{key:<{width}}  {value}\n" for key, value in rows.items())
+
+
+def render_model_facts(facts: Mapping[str, str]) -> str:
+    """Return facts as a list, one per line. Pure: equal facts give equal text."""
+    width = max(map(len, facts))
+    return "".join(f"{key:<{width}}  {value}\n" for key, value in facts.items())
 
 
 def _in_words(score: str) -> str:

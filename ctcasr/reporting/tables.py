@@ -5,6 +5,9 @@ from typing import Any
 
 from rich.cells import cell_len
 
+NOTHING = "***"
+"""Stands where a word is missing, as sclite users expect."""
+
 
 def render_table(
     header: Sequence[str], rows: Sequence[Sequence[str]], *, numeric: Sequence[bool] | None = None
@@ -29,6 +32,16 @@ def render_table(
     ]
     lines.insert(1, rules)
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def render_rate(record: Mapping[str, Any]) -> str:
+    """Return a rate in per cent with its interval; "n/a" where nothing was said."""
+    if record["rate"] is None:
+        return "n/a"
+    if record["ci95"] is None:
+        return f"{100 * record['rate']:.2f}"
+    low, high = record["ci95"]
+    return f"{100 * record['rate']:.2f} [{100 * low:.2f}, {100 * high:.2f}]"
 
 
 def pad(text: str, width: int, *, right: bool = False) -> str:

@@ -7,6 +7,9 @@ References without text cannot be scored; they are left out and named in `Result
 Text is scored twice. `raw` is what was written, under the default rules only (Unicode NFC and white
 space); `normalised` is under the rules that were asked for. Words are what stands between spaces;
 characters are Unicode code points, spaces included. Utterances are listed with their raw text.
+
+Rates have intervals that draw whole clusters of utterances: speakers, unless another field is asked
+for.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,25 +17,36 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ctcasr.errors import ScoringError
+from ctcasr.scoring.alignment import Costs
 from ctcasr.scoring.error_rate import ErrorCounts, count_errors
-from ctcasr.scoring.significance import (
-    Interval,
-    ResampledBy,
-    bootstrap_interval,
-    groups_to_resample,
-)
-from ctcasr.text_rules import DEFAULT_RULES, apply_rules
+from ctcasr.scoring.measured import Measured
+from ctcasr.scoring.rates import Clusters, ErrorRate, clusters_of, pooled_rate
+from ctcasr.scoring.significance import BY_SPEAKER, Interval, bootstrap_interval
+from ctcasr.text_rules import DEFAULT_RULES, apply_rules_to_pair
+
+FieldValue = str | float | bool
 
 _NAMED_AT_MOST = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What was said: `text` is None where nobody wrote it down, "" where nothing was said."""
+    """What was said.
+
+    Attributes:
+        text: None where nobody wrote it down, "" where nothing was said.
+        fields: what else is known of the utterance, by name: strings, numbers, truth values.
+    """
 
     id: str
     text: str | None
     speaker: str | None = None
+    fields: Mapping[str, FieldValue] = field(default_factory=dict)
+
+    def value_of(self, name: str) -> str | None:
+        """Return a field as text, "speaker" among them; None where it has none."""
+        value = self.speaker if name == BY_SPEAKER else self.fields.get(name)
+        return None if value is None else str(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,28 +77,6 @@ class Provenance:
     decoder: Mapping[str, Any] | None = None
     reference_sha256: str | None = None
     rtf: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorRate:
-    """Error counts with the interval of their rate."""
-
-    counts: ErrorCounts
-    interval: Interval | None = None
-    resampled_by: ResampledBy | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the record C of results.json."""
-        return {
-            "n": self.counts.reference_length,
-            "hit": self.counts.hits,
-            "sub": self.counts.substitutions,
-            "del": self.counts.deletions,
-            "ins": self.counts.insertions,
-            "rate": self.counts.rate,
-            "ci95": None if self.interval is None else list(self.interval),
-            "resampled_by": self.resampled_by,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +120,8 @@ class ScoredUtterance:
     hypothesis: str
     word: ErrorCounts
     char: ErrorCounts
+    fields: Mapping[str, FieldValue] = field(default_factory=dict)
+    measured: Measured | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return one entry of "utterances" in results.json."""
@@ -138,30 +132,40 @@ class ScoredUtterance:
             "hyp": self.hypothesis,
             "word": ErrorRate(self.word).to_json(),
             "char": ErrorRate(self.char).to_json(),
+            **({"fields": dict(self.fields)} if self.fields else {}),
+            **({"measured": self.measured.to_json()} if self.measured else {}),
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What results.json holds, and the ids of references without text, which it does not.
+    """What results.json holds.
 
     Attributes:
         raw: under the default text rules.
         normalised: under `rules`.
         rules: names of the text rules of `normalised`, in order.
+        costs: of the alignments in which errors were counted.
+        clusters: how many clusters of utterances the intervals draw from, and what they are.
         utterances: every reference with text, in order, with raw text.
+        under_rules: the same utterances with normalised text.
         failed: id and reason of each that has no output.
         unlabelled: ids of the references without text.
         provenance: where the results come from.
+        confidence_kind: what the measured confidences are; None where there are none.
     """
 
     raw: Score
     normalised: Score
     rules: tuple[str, ...]
+    costs: Costs
+    clusters: Clusters
     utterances: tuple[ScoredUtterance, ...]
+    under_rules: tuple[ScoredUtterance, ...]
     failed: tuple[tuple[str, str], ...]
     unlabelled: tuple[str, ...]
     provenance: Provenance = Provenance()
+    confidence_kind: str | None = None
 
     @property
     def partial(self) -> bool:
@@ -180,15 +184,19 @@ class Results:
             "decoder": None if made.decoder is None else dict(made.decoder),
             "reference_sha256": made.reference_sha256,
             "rules": list(self.rules),
+            "costs": self.costs.value,
+            "clusters": {"by": self.clusters.by, "n": self.clusters.count},
             "raw": self.raw.to_json(),
             "normalised": self.normalised.to_json(),
             "items": {
                 "total": len(self.utterances),
                 "scored": len(self.utterances) - len(self.failed),
                 "failed": [{"id": item, "reason": reason} for item, reason in self.failed],
+                **({"unlabelled": list(self.unlabelled)} if self.unlabelled else {}),
             },
             "partial": self.partial,
             "rtf": made.rtf,
+            **({"confidence_kind": self.confidence_kind} if self.confidence_kind else {}),
             "utterances": [utterance.to_json() for utterance in self.utterances],
         }
 
@@ -198,6 +206,9 @@ def score_utterances(
     hypotheses: Mapping[str, str | Failed],
     *,
     rules: Sequence[str] = DEFAULT_RULES,
+    costs: Costs = Costs.LEVENSHTEIN,
+    cluster: str = BY_SPEAKER,
+    measured: Mapping[str, Measured] | None = None,
     seed: int = 0,
     provenance: Provenance = Provenance(),
 ) -> Results:
@@ -207,22 +218,33 @@ def score_utterances(
         references: what was said; those without text are left out.
         hypotheses: the output, or why there is none, by id.
         rules: names of the text rules of the normalised score.
+        costs: of the alignments in which errors are counted.
+        cluster: the field whose values say which utterances the intervals draw together.
+        measured: what a recognizer found out about each utterance, by id.
         seed: of the bootstrap intervals.
         provenance: where the results come from.
 
     Raises:
-        ScoringError: an id given twice, or a hypothesis that belongs to no reference.
+        ScoringError: an id given twice, a hypothesis that belongs to no reference, or no utterance
+            has the field that is to be the cluster.
         ConfigError: a text rule that does not exist.
     """
     _check_ids([reference.id for reference in references], hypotheses)
     labelled = [reference for reference in references if reference.text is not None]
     outputs = [hypotheses.get(item.id, Failed("no hypothesis")) for item in labelled]
-    raw = _score_each(labelled, outputs, rules=DEFAULT_RULES)
+    clusters = _find_clusters(labelled, cluster)
+    raw, normalised = (
+        _score_each(labelled, outputs, measured or {}, rules=rules, costs=costs)
+        for rules in (DEFAULT_RULES, rules)
+    )
     return Results(
-        raw=_summarise(raw, seed=seed),
-        normalised=_summarise(_score_each(labelled, outputs, rules=rules), seed=seed),
+        raw=_summarise(raw, clusters, seed=seed),
+        normalised=_summarise(normalised, clusters, seed=seed),
         rules=tuple(rules),
+        costs=costs,
+        clusters=clusters,
         utterances=tuple(raw),
+        under_rules=tuple(normalised),
         failed=tuple(
             (item.id, output.reason)
             for item, output in zip(labelled, outputs, strict=True)
@@ -255,48 +277,52 @@ def _check_ids(reference_ids: list[str], hypotheses: Mapping[str, str | Failed])
         )
 
 
+def _find_clusters(references: Sequence[Reference], field_name: str) -> Clusters:
+    values = [reference.value_of(field_name) for reference in references]
+    if field_name != BY_SPEAKER and references and not any(value is not None for value in values):
+        known = sorted({name for reference in references for name in reference.fields})
+        raise ScoringError(
+            f"cluster {field_name!r}: no utterance has such a field; choose from: "
+            f"{', '.join([BY_SPEAKER, *known])}"
+        )
+    return clusters_of([reference.id for reference in references], values, field_name)
+
+
 def _score_each(
-    references: Sequence[Reference], outputs: Sequence[str | Failed], *, rules: Sequence[str]
+    references: Sequence[Reference],
+    outputs: Sequence[str | Failed],
+    measured: Mapping[str, Measured],
+    *,
+    rules: Sequence[str],
+    costs: Costs,
 ) -> list[ScoredUtterance]:
     scored = []
     for reference, output in zip(references, outputs, strict=True):
-        said = apply_rules(reference.text or "", rules)
-        recognised = "" if isinstance(output, Failed) else apply_rules(output, rules)
+        heard = "" if isinstance(output, Failed) else output
+        said, recognised = apply_rules_to_pair(reference.text or "", heard, rules)
         scored.append(
             ScoredUtterance(
                 id=reference.id,
                 speaker=reference.speaker,
                 reference=said,
                 hypothesis=recognised,
-                word=count_errors(said.split(), recognised.split()),
-                char=count_errors(said, recognised),
+                word=count_errors(said.split(), recognised.split(), costs=costs),
+                char=count_errors(said, recognised, costs=costs),
+                fields=reference.fields,
+                measured=measured.get(reference.id),
             )
         )
     return scored
 
 
-def _summarise(utterances: Sequence[ScoredUtterance], *, seed: int) -> Score:
-    groups, resampled_by = groups_to_resample(
-        [item.id for item in utterances], [item.speaker for item in utterances]
-    )
-
-    def rate_of(counts: Sequence[ErrorCounts]) -> ErrorRate:
-        interval = bootstrap_interval(
-            [count.errors for count in counts],
-            [count.reference_length for count in counts],
-            groups,
-            seed=seed,
-        )
-        total = sum(counts, start=ErrorCounts())
-        return ErrorRate(total, interval, None if interval is None else resampled_by)
-
+def _summarise(utterances: Sequence[ScoredUtterance], clusters: Clusters, *, seed: int) -> Score:
     wrong = [item.reference != item.hypothesis for item in utterances]
     return Score(
-        word=rate_of([item.word for item in utterances]),
-        char=rate_of([item.char for item in utterances]),
+        word=pooled_rate([item.word for item in utterances], clusters, seed=seed),
+        char=pooled_rate([item.char for item in utterances], clusters, seed=seed),
         sentence=SentenceErrors(
             total=len(wrong),
             wrong=sum(wrong),
-            interval=bootstrap_interval(wrong, [1] * len(wrong), groups, seed=seed),
+            interval=bootstrap_interval(wrong, [1] * len(wrong), clusters.names, seed=seed),
         ),
     )

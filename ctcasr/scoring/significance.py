@@ -8,13 +8,12 @@ Evaluation"; percentile intervals after Efron and Tibshirani 1993, chapter 13.
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Interval = tuple[float, float]
-ResampledBy = Literal["speaker", "utterance"]
+BY_SPEAKER, BY_UTTERANCE = "speaker", "utterance"
 
 RESAMPLES = 1000
 """Draws per interval: the ends of a 95 % interval are then known to about a tenth of its width."""
@@ -23,17 +22,25 @@ _DRAWN_AT_ONCE = 1 << 18  # groups in memory
 
 
 def groups_to_resample(
-    ids: Sequence[str], speakers: Sequence[str | None]
-) -> tuple[Sequence[str], ResampledBy]:
+    ids: Sequence[str], values: Sequence[str | None], by: str = BY_SPEAKER
+) -> tuple[Sequence[str], str]:
     """Return the group of each item, and what a group is.
 
-    Speakers where each item has one and there are at least two; else every utterance is its own
-    group, and the interval says nothing about other speakers.
+    The values of a field where each item has one and there are at least two; else every utterance
+    is its own group, and the interval says nothing about other speakers.
+
+    Args:
+        ids: of the items.
+        values: of the field, as many.
+        by: the field's name.
+
+    Returns:
+        Names of groups; the field's name or "utterance".
     """
-    known = [speaker for speaker in speakers if speaker is not None]
+    known = [value for value in values if value is not None]
     if len(known) == len(ids) and len(set(known)) >= 2:
-        return known, "speaker"
-    return ids, "utterance"
+        return known, by
+    return ids, BY_UTTERANCE
 
 
 def bootstrap_interval(

@@ -26,6 +26,7 @@ def _environment() -> jinja2.Environment:
         "interval": interval,
         "count": count,
         "seconds": seconds,
+        "visible": visible,
     }
     return environment
 
@@ -57,6 +58,11 @@ def interval(record: Mapping[str, Any] | Sequence[float] | None, digits: int = 2
 def count(number: float) -> str:
     """Return a whole number with separators between thousands."""
     return f"{number:,.0f}"
+
+
+def visible(text: str) -> str:
+    """Return a text in which a space by itself can be seen."""
+    return "\N{OPEN BOX}" if text == " " else text
 
 
 def seconds(duration: float | None) -> str:

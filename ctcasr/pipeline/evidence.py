@@ -1,0 +1,130 @@
+"""What an evaluation measures beside the text: whose fault an error is, and how hard the item was.
+
+The search looks for the text with the highest score: log-probability of its labels over all paths,
+and what language model, lexicon and hotwords add. Scored the same way, exactly, the reference
+either beats the output, and the search has missed it, or it does not, and the model is wrong. Two
+more searches say what the first one's limits cost: one with four times the beam and no threshold,
+and, where nothing but the network decides, one with a certificate.
+"""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ctcasr.alphabet import frames_needed
+from ctcasr.config import DEFAULT_BEAM, DecodeConfig
+from ctcasr.decoder import TextDecoder
+from ctcasr.decoding import Hypothesis
+from ctcasr.errors import AlphabetError
+from ctcasr.frontends.level import frame_levels
+from ctcasr.models.ctc import ctc_loss
+from ctcasr.recognizer import Recognizer, Recording
+from ctcasr.scoring.measured import Measured
+from ctcasr.text_rules import apply_rules
+from ctcasr.transcript import Transcript
+
+WIDER = 4
+"""How many times the beam the wider search has."""
+
+
+class Examiner:
+    """Watches a recognizer transcribe, and measures; see `Recognizer.transcribe_batch`.
+
+    Args:
+        recognizer: the model.
+        decode: how it searches.
+        references: what is said, by the item's id.
+    """
+
+    def __init__(
+        self, recognizer: Recognizer, decode: DecodeConfig, references: Mapping[str, str]
+    ) -> None:
+        self.measured: dict[str, Measured] = {}
+        """By the item's id."""
+        self.seconds = 0.0
+        """That measuring took."""
+        self._recognizer = recognizer
+        self._references = references
+        self._decoder = recognizer.decoder(decode)
+        sources = recognizer.sources(decode)
+        beam = max(WIDER * decode.beam, DEFAULT_BEAM)
+        wider = decode.model_copy(update={"beam": beam, "threshold": 0.0, "nbest": 1})
+        self._wider = TextDecoder(wider, recognizer.alphabet, sources, with_confidence=False)
+        self._prover: TextDecoder | None = None
+        if not decode.weighs_words:
+            proving = DecodeConfig(beam=max(decode.beam, DEFAULT_BEAM))
+            self._prover = TextDecoder(
+                proving, recognizer.alphabet, sources, with_confidence=False, certify=True
+            )
+
+    def __call__(
+        self,
+        recording: Recording,
+        log_probs: NDArray[np.float32],
+        found: Sequence[Hypothesis],
+        transcript: Transcript,
+    ) -> None:
+        """Measure one item."""
+        started = time.perf_counter()
+        output = found[0]
+        reference = self._labels(self._references[recording.id])
+        scores = self._scores(log_probs, [output.labels, reference])
+        self.measured[recording.id] = Measured(
+            duration=transcript.duration,
+            level_range_db=self._level_range(recording),
+            confidence=output.confidence,
+            word_confidences=tuple(
+                word.confidence for word in output.words if word.confidence is not None
+            ),
+            output_score=scores[0],
+            reference_score=scores[1],
+            is_proven=self._is_proven(log_probs, output),
+            wider=self._wider([log_probs])[0][0].text,
+        )
+        self.seconds += time.perf_counter() - started
+
+    def _labels(self, text: str) -> tuple[int, ...] | None:
+        """Return the labels of a reference; None where the model cannot write it."""
+        try:
+            rules = self._recognizer.config.text.rules
+            return self._recognizer.alphabet.encode(apply_rules(text, rules))
+        except AlphabetError:
+            return None
+
+    def _scores(
+        self, log_probs: NDArray[np.float32], texts: Sequence[tuple[int, ...] | None]
+    ) -> list[float]:
+        """Return what the search maximises, of each text; minus infinity where it has none."""
+        blank = self._recognizer.alphabet.blank
+        scores = []
+        for labels in texts:
+            if labels is None or frames_needed(labels) > len(log_probs):
+                scores.append(-math.inf)
+                continue
+            loss = ctc_loss(
+                torch.from_numpy(log_probs[None].astype(np.float64)),
+                torch.tensor([len(log_probs)]),
+                torch.tensor([labels], dtype=torch.int64).reshape(1, -1),
+                torch.tensor([len(labels)]),
+                blank=blank,
+            )
+            scores.append(self._decoder.worth(labels) - float(loss))
+        return scores
+
+    def _is_proven(self, log_probs: NDArray[np.float32], output: Hypothesis) -> bool | None:
+        if self._prover is None:
+            return None
+        best = self._prover([log_probs])[0][0]
+        return best.is_proven and best.labels == output.labels
+
+    def _level_range(self, recording: Recording) -> float | None:
+        hop = self._recognizer.sample_rate // 100
+        levels = frame_levels(recording.samples, hop=hop, window=hop)
+        if not len(levels):
+            return None
+        quiet, loud = np.percentile(levels, [5, 95])
+        return float(loud - quiet)
