@@ -40,14 +40,14 @@ def sclite_alignments(
 def sc_stats_of(
     references: Sequence[Sequence[str]],
     systems: Sequence[Sequence[Sequence[str]]],
-    test: str,
     folder: Path,
+    *options: str,
 ) -> str:
-    """Return what `sc_stats -t TEST -v` prints about systems named sys0, sys1, ..."""
+    """Return what sc_stats prints about systems named sys0, sys1, ..."""
     _write_trn(folder / "ref.trn", references)
     # Debian's sclite -p writes what its sc_stats cannot read; the files it writes are read.
     marked = [_sclite(folder, f"sys{at}", outputs) for at, outputs in enumerate(systems)]
-    command = [str(SC_STATS), "-p", "-t", test, "-v", "-n", "-"]
+    command = [str(SC_STATS), "-p", *options, "-n", "-"]
     return subprocess.run(
         command, input="".join(marked), capture_output=True, check=True, text=True, cwd=folder
     ).stdout

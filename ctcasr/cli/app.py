@@ -23,6 +23,7 @@ import click
 
 from ctcasr.cli.align import align_command
 from ctcasr.cli.check import check_command
+from ctcasr.cli.compare import compare_command
 from ctcasr.cli.demo import demo_command
 from ctcasr.cli.evaluate import evaluate_command
 from ctcasr.cli.info import info_command
@@ -76,6 +77,7 @@ for _command in (
     evaluate_command,
     align_command,
     score_command,
+    compare_command,
     show_command,
     lm_command,
     tune_command,

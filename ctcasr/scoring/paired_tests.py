@@ -232,13 +232,15 @@ def mcnemar(baseline_wrong: ArrayLike, other_wrong: ArrayLike) -> McNemar:
     """Test whether two systems get as many sentences right.
 
     The p-value is exact: twice the smaller tail of a fair coin's binomial distribution over the
-    sentences that only one of them got right, 1 at most.
+    sentences that only one of them got right, 1 at most. So sc_stats means it too; but the
+    factorials of its version 1.3 overflow where there are more than 20 such sentences, and the
+    p-values that it then prints are far too small.
 
     Args:
         baseline_wrong: (N,) whether the baseline got each sentence wrong.
         other_wrong: (N,) whether the other system did.
 
-    Source: Gillick and Cox 1989; exact as in sc_stats.
+    Source: Gillick and Cox 1989; SCTK, src/sclite/sentmcn.c.
     """
     first = np.asarray(baseline_wrong, dtype=np.bool_)
     second = np.asarray(other_wrong, dtype=np.bool_)
