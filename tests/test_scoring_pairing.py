@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctcasr.errors import ScoringError
-from ctcasr.scoring import Failed, Reference, pair_files
+from ctcasr.scoring import Failed, Reference, pair_items
 from ctcasr.scoring.nist_tokens import escape_id, escape_word, unescape_id, unescape_word
-from ctcasr.scoring.pairing import pair_items
 from ctcasr.transcript import TimedWord
 
 
@@ -26,8 +25,14 @@ def write(tmp_path):
     return write_file
 
 
+def pair_files(reference, hypothesis):
+    """What `score_utterances` takes."""
+    paired = pair_items(reference, hypothesis)
+    return paired.references(), paired.outputs()
+
+
 MANIFEST = [
-    {"id": "u1", "text": "one", "speaker": "ann", "audio": "nowhere/u1.wav"},
+    {"id": "u1", "text": "one", "speaker": "ann", "audio": "nowhere/u1.wav", "snr": 20, "x": []},
     {"id": "u2", "text": ""},
     {"id": "u3"},
 ]
@@ -44,7 +49,7 @@ def test_manifests_are_paired_with_transcripts_by_id_without_their_recordings(wr
     said, recognised = pair_files(write(name, MANIFEST), write("hyp.jsonl", transcripts))
 
     assert said == [
-        Reference("u1", "one", "ann"),
+        Reference("u1", "one", "ann", {"snr": 20}),
         Reference("u2", "", None),
         Reference("u3", None, None),
     ]

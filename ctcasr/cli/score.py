@@ -1,40 +1,90 @@
 """`ctcasr score`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ctcasr.cli.options import PATH, command
+from ctcasr.cli.options import PATH, cluster_option, command, costs_option
+from ctcasr.cli.progress import announce, announce_notes
+
+if TYPE_CHECKING:
+    from ctcasr.reporting.nist_export import NistFormat
 
 
 @command(
     "score",
     "ctcasr score test.jsonl hypotheses.jsonl -o scores/",
-    "ctcasr score said.txt heard.txt --rules nfc,whitespace,casefold,punctuation",
+    "ctcasr score said.stm heard.ctm -o scores/ --export trn --costs nist",
+    "ctcasr score test.jsonl whisper-output/ --rules nfc,casefold,numbers,punctuation,compounds",
 )
 @click.argument("reference", type=PATH, metavar="REF")
 @click.argument("hypothesis", type=PATH, metavar="HYP")
 @click.option(
-    "-o", "--output", type=PATH, metavar="DIR", help="Write results.json and report.md there."
+    "-o",
+    "--output",
+    type=PATH,
+    metavar="DIR",
+    help="Write results.json, report.md and report.html there.",
 )
 @click.option(
     "--rules",
     default="nfc,whitespace",
     show_default=True,
     metavar="RULE,...",
-    help="Text rules of the normalised score; an unknown name lists the known ones.",
+    help="Text rules of the normalised score, in order: nfc, nfkc, whitespace, lowercase, "
+    "casefold, punctuation, hyphens, diacritics, numbers (numbers:de, ...), compounds (one word or "
+    "two, as the reference has it). See docs/scoring.md.",
 )
-def score_command(reference: Path, hypothesis: Path, output: Path | None, rules: str) -> int:
+@cluster_option
+@costs_option
+@click.option(
+    "--export",
+    "exported",
+    metavar="FORMAT,...",
+    help="Also write ref and hyp as trn, stm, ctm, which sclite reads; needs -o.",
+)
+def score_command(
+    reference: Path,
+    hypothesis: Path,
+    output: Path | None,
+    rules: str,
+    cluster: str,
+    costs: str,
+    exported: str | None,
+) -> int:
     """Count the errors of HYP against REF.
 
-    Both are manifests or transcripts (.jsonl), tables of id and text (.tsv), or plain text with
-    one line per item. Items are paired by id; plain text by line, where the line counts agree.
+    Both are manifests, transcripts or NeMo's lines (.jsonl), tables of id and text (.tsv), NIST's
+    .trn, .stm and .ctm, whisper's .json, a folder of .json or .txt files, or plain text with one
+    line per item. Items are paired by id, or by the file name in it; plain text by line, where the
+    line counts agree.
     """
-    from ctcasr.pipeline.score import score_files
+    from ctcasr.pipeline.score import ScoreOptions, export, score_files, write_results
     from ctcasr.reporting import render_error_table
+    from ctcasr.scoring import Costs
 
-    results = score_files(
-        reference, hypothesis, rules=tuple(filter(None, rules.split(","))), out=output
-    )
-    click.echo(render_error_table({hypothesis.stem: results}), nl=False)
-    return 3 if results.failed else 0
+    formats = _parse_formats(exported, output)
+    options = ScoreOptions(tuple(filter(None, rules.split(","))), Costs(costs), cluster)
+    scored = score_files(reference, hypothesis, options=options)
+    if output is not None:
+        write_results(output, scored.results)
+        announce_notes(export(output, scored, formats))
+    click.echo(render_error_table({hypothesis.stem: scored.results}), nl=False)
+    if output is not None:
+        announce(f"report: {output / 'report.html'}")
+    return 3 if scored.results.failed else 0
+
+
+def _parse_formats(exported: str | None, output: Path | None) -> "list[NistFormat]":
+    from ctcasr.reporting.nist_export import NistFormat
+
+    names = [name for name in (exported or "").split(",") if name]
+    unknown = [name for name in names if name not in list(NistFormat)]
+    if unknown:
+        raise click.UsageError(
+            f"--export {unknown[0]}: no such format; choose from: {', '.join(NistFormat)}"
+        )
+    if names and output is None:
+        raise click.UsageError("--export: nowhere to write to; give a folder: -o DIR")
+    return [NistFormat(name) for name in names]

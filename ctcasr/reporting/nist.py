@@ -4,17 +4,17 @@
     stm   recording channel speaker start end text                a line for each transcript
     trn   text (id)                                               a line for each transcript
 
-The recording is the item's id, the channel counts from 1, and since a transcript names no speaker,
-the recording stands for it. Times count from the file's beginning, in seconds. Lines of ctm and stm
-are sorted as sclite wants them. A failed item is a comment in ctm and stm, where comments exist,
-and an empty text in trn, so that its words count as missed.
+The recording is the item's id, the channel counts from 1, and where nobody knows the speaker, as no
+transcript does, the recording stands for it. Times count from the file's beginning, in seconds.
+Lines of ctm and stm are sorted as sclite wants them. A failed item is a comment in ctm and stm,
+where comments exist, and an empty text in trn, so that its words count as missed.
 
 What has a meaning of its own there is escaped in words and ids: see scoring/nist_tokens.py.
 
 Source: SCTK, doc/infmts.htm, github.com/usnistgov/SCTK; checked with sclite 2.10.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ctcasr.scoring.nist_tokens import escape_id, escape_word
 from ctcasr.transcript import TimedWord, Transcript
@@ -35,8 +35,11 @@ def render_ctm(transcripts: Sequence[Transcript]) -> str:
     return _lines([*_failures(transcripts), *lines])
 
 
-def render_stm(transcripts: Sequence[Transcript]) -> str:
-    """Return an stm file."""
+def render_stm(
+    transcripts: Sequence[Transcript], speakers: Mapping[str, str | None] | None = None
+) -> str:
+    """Return an stm file; `speakers` are known by the id of their transcript."""
+    known = speakers or {}
     whole = sorted(
         ((*_place(transcript), transcript) for transcript in transcripts if not transcript.error),
         key=lambda line: (line[0], line[1], line[2].offset),
@@ -45,7 +48,7 @@ def render_stm(transcripts: Sequence[Transcript]) -> str:
         [
             *_failures(transcripts),
             *(
-                f"{name} {channel} {name} {said.offset:.3f} "
+                f"{name} {channel} {escape_id(known.get(said.id) or '') or name} {said.offset:.3f} "
                 f"{said.offset + (said.duration or 0.0):.3f} {_words(said.text)}".rstrip()
                 for name, channel, said in whole
             ),

@@ -2,7 +2,7 @@
 
 from ctcasr.scoring.alignment import Costs, align_tokens
 from ctcasr.scoring.error_rate import ErrorCounts, count_errors
-from ctcasr.scoring.pairing import pair_files
+from ctcasr.scoring.pairing import pair_items
 from ctcasr.scoring.results import Failed, Provenance, Reference, Results, score_utterances
 from ctcasr.scoring.significance import bootstrap_interval
 
@@ -16,6 +16,6 @@ __all__ = [
     "align_tokens",
     "bootstrap_interval",
     "count_errors",
-    "pair_files",
+    "pair_items",
     "score_utterances",
 ]

@@ -34,19 +34,13 @@ class PairedItems:
 
     def references(self) -> list[Reference]:
         """Return the references that `score_utterances` takes."""
-        return [Reference(item.id or "", item.text, item.speaker) for item in self.said]
+        return [
+            Reference(item.id or "", item.text, item.speaker, item.fields) for item in self.said
+        ]
 
     def outputs(self) -> dict[str, str | Failed]:
         """Return the hypotheses that `score_utterances` takes."""
         return {item.id or "": _output(item) for item in self.heard}
-
-
-def pair_files(
-    reference: Path, hypothesis: Path
-) -> tuple[list[Reference], dict[str, str | Failed]]:
-    """Return what `score_utterances` takes; see `pair_items`."""
-    paired = pair_items(reference, hypothesis)
-    return paired.references(), paired.outputs()
 
 
 def pair_items(reference: Path, hypothesis: Path) -> PairedItems:

@@ -1,8 +1,9 @@
 """What one line of a file says, whoever wrote it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from ctcasr.scoring.results import Failed
+from ctcasr.scoring.results import Failed, FieldValue
 from ctcasr.transcript import TimedWord
 
 
@@ -19,6 +20,7 @@ class Item:
         start, end: where the item lies in its recording, in seconds; None where nobody says.
         channel: of the recording, counted from 0.
         words: with their times from the recording's beginning.
+        fields: what else is known, by name: strings, numbers, truth values.
     """
 
     id: str | None
@@ -30,3 +32,4 @@ class Item:
     end: float | None = None
     channel: int | None = None
     words: tuple[TimedWord, ...] = ()
+    fields: Mapping[str, FieldValue] = field(default_factory=dict)

@@ -15,12 +15,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ctcasr.errors import ScoringError
+from ctcasr.manifest.fields import RESERVED_NAMES
 from ctcasr.manifest.ids import Piece, derive_ids
 from ctcasr.scoring.readers.item import Item
 from ctcasr.scoring.readers.lines import read_lines, read_text
 from ctcasr.scoring.results import Failed
 from ctcasr.transcript import TimedWord
 
+# A transcript's times and scores are no facts about what was said.
+_KNOWN = RESERVED_NAMES - {"group", "split"} | {"pred_text", "schema", "source", "axis", "log_prob"}
 _LINE = "write one JSON object on each line"
 _WHISPER = 'needed is what whisper writes, {"text", "segments"}'
 
@@ -116,6 +119,11 @@ def _item(record: Mapping[str, Any], name: str, *, place: str) -> Item:
         end=end,
         channel=_channel(record),
         words=_words(_list(record, "words")),
+        fields={
+            key: value
+            for key, value in record.items()
+            if key not in _KNOWN and isinstance(value, str | int | float | bool)
+        },
     )
 
 
