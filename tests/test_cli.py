@@ -28,6 +28,7 @@ COMMANDS = [
     "evaluate",
     "tune",
     "score",
+    "compare",
     "show",
     "info",
 ]

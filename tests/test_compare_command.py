@@ -80,6 +80,7 @@ def test_a_comparison_is_written_where_asked(ctcasr, two, tmp_path):
 
     record = json.loads((tmp_path / "out" / "comparison.json").read_text(encoding="utf-8"))
     assert (tmp_path / "out" / "comparison.md").read_text(encoding="utf-8") == ended.out
+    assert ended.err == f"comparison: {tmp_path / 'out'}\n"
     assert [system["name"] for system in record["systems"]] == ["old", "new"]
     assert record["command"].endswith(f"compare {two[0]} {two[1]} -o {tmp_path / 'out'}")
     assert record["clusters"] == {"by": "speaker", "n": 24}
@@ -260,6 +261,7 @@ def test_empty_references_are_counted_and_said(ctcasr, write):
     ended = ctcasr("compare", *folders)
 
     assert "Empty references: 1;" in ended.out
+    assert "no clear difference: equal systems differ as much in 100 % of test sets" in ended.out
     assert "| b      |   576 |" in ended.out
     assert "b makes fewer word errors in 0 of 97 utterances, more in 1, as many in 96." in ended.out
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from ctcasr.cli.options import PATH, command
+from ctcasr.cli.progress import announce
 
 
 @command(
@@ -35,7 +36,7 @@ from ctcasr.cli.options import PATH, command
 def compare_command(
     folders: tuple[Path, ...], output: Path | None, cluster: str, normalised: bool
 ) -> None:
-    """Say whether systems differ, or only seem to, on the same test set.
+    """Say whether systems differ on a test set, or only seem to.
 
     Each DIR was written by `ctcasr evaluate` or `ctcasr score -o`. Every system is compared with
     the first: how far their rates differ, with an interval, and three tests (paired bootstrap,
@@ -46,3 +47,5 @@ def compare_command(
 
     record = compare_folders(folders, out=output, cluster=cluster, normalised=normalised)
     click.echo(render_comparison(record), nl=False)
+    if output is not None:
+        announce(f"comparison: {output}")

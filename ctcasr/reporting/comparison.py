@@ -214,11 +214,16 @@ def _conclude(system: str, baseline: str, gain: float, p_value: float | None) ->
         return "cannot be judged: too little data"
     if gain == 0:
         return "no difference"
-    odds = "less than 0.1 %" if p_value < 0.001 else f"{100 * p_value:.2g} %"
+    odds = "less than 0.1 %" if p_value < 0.001 else f"{100 * p_value:.{_decimals(p_value)}f} %"
     if p_value >= _LEVEL:
         return f"no clear difference: equal systems differ as much in {odds} of test sets"
     better = system if gain > 0 else baseline
     return f"{better} is better: equal systems differ as much in {odds} of test sets"
+
+
+def _decimals(share: float) -> int:
+    """Return how many decimals of a percentage tell something."""
+    return 0 if share >= 0.1 else 1 if share >= 0.01 else 2
 
 
 def _or_0(difference: Mapping[str, Any]) -> float:
