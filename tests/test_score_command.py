@@ -111,7 +111,7 @@ def test_another_systems_output_gets_the_whole_report(ctcasr, files):
     record = json.loads((files / "out" / "results.json").read_text(encoding="utf-8"))
     assert record["utterances"][0]["fields"] == {"device": "old"}
     assert record["utterances"][0]["measured"]["duration"] == 2.5
-    assert record["analysis"]["words"]["substitutions"] != []
+    assert record["analysis"]["breakdowns"] != []
 
 
 # Exports
