@@ -12,7 +12,6 @@ from ctcasr.scoring.measured import Verdict
 from ctcasr.transcript import Transcript
 from tests.oracles import ctc_log_prob_by_enumeration
 
-
 BEST_PATH = DecodeConfig()
 
 

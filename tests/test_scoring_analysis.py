@@ -141,6 +141,22 @@ def test_certainty_that_is_wrong_half_the_time_is_half_off():
     assert found.expected_error == 0.5
 
 
+@given(st.lists(st.tuples(st.sampled_from([0.25, 0.5, 1.0]), st.booleans()), min_size=1))
+def test_words_of_equal_confidence_are_never_parted(words):
+    rows = [
+        ("a", "a" if right else "b", Measured(confidence=p, word_confidences=(p,)))
+        for p, right in words
+    ]
+
+    found = calibrate(scored(rows).under_rules, costs=Costs.LEVENSHTEIN)
+
+    assert found is not None
+    assert sum(one.words for one in found.bins) == len(words)
+    assert all(
+        before.high < after.low for before, after in zip(found.bins, found.bins[1:], strict=False)
+    )
+
+
 def test_setting_the_least_certain_aside_leaves_fewer_errors_where_confidence_is_right():
     rows = [
         (

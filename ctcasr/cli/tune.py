@@ -58,10 +58,12 @@ def tune_command(
     set. The network computes once; then some sixty searches try decode.alpha, decode.beta,
     decode.beam and decode.threshold, and decode.unknown where words outside language model and
     lexicon may be said, but not those that --beam or --set gives. Errors are counted by the
-    model's score.rules. NEW_MODEL is MODEL with the best of them as its defaults, and with the
-    language model and lexicon in it.
+    model's score.rules. NEW_MODEL is MODEL with the best of them as its defaults, with the language
+    model and lexicon in it, and with the temperature that makes its confidences fit how often words
+    of MANIFEST are right.
     """
     from ctcasr.bundle import load
+    from ctcasr.pipeline.calibrate import FEWEST_WORDS, fit_temperature
     from ctcasr.pipeline.emissions import EmissionStore
     from ctcasr.pipeline.tune import find_settings, hear, require_new, save_tuned
 
@@ -92,8 +94,26 @@ def tune_command(
                 workers=workers,
                 progress=advance,
             )
+        calibrated = fit_temperature(recognizer, heard, tuned.best.decode)
     click.echo(_render(tuned), nl=False)
-    save_tuned(recognizer, tuned.best.decode, output, name_only=name_only)
+    decode = tuned.best.decode
+    save_tuned(
+        recognizer,
+        decode,
+        output,
+        name_only=name_only,
+        calibration=None
+        if calibrated is None
+        else calibrated.to_json(recognizer.decoder(decode, workers=workers).description),
+    )
+    if calibrated:
+        announce(
+            f"confidence: temperature {calibrated.temperature:.2f} from {calibrated.words:,} "
+            f"words; expected calibration error {100 * calibrated.before:.1f} % before, "
+            f"{100 * calibrated.after:.1f} % after, on these same words"
+        )
+    elif decode.beam:
+        announce(f"confidence: not calibrated, which takes {FEWEST_WORDS} words at least")
     best, plain = tuned.best, tuned.best_path
     if best is not plain and best.word.errors >= plain.word.errors:
         announce("note: no setting has fewer word errors than the best path without any search")

@@ -11,9 +11,10 @@ changes for fewer errors only. Some sixty searches in all; what is fixed is not 
 import copy
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ctcasr.bundle import save_recognizer
 from ctcasr.config import DEFAULT_BEAM, DecodeConfig
@@ -212,7 +213,12 @@ def require_new(output: Path) -> None:
 
 
 def save_tuned(
-    recognizer: Recognizer, decode: DecodeConfig, output: Path, *, name_only: bool = False
+    recognizer: Recognizer,
+    decode: DecodeConfig,
+    output: Path,
+    *,
+    name_only: bool = False,
+    calibration: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a model that decodes in this way unless told otherwise.
 
@@ -221,12 +227,14 @@ def save_tuned(
         decode: the new defaults.
         output: the new model file.
         name_only: language model and lexicon are named by hash instead of embedded.
+        calibration: of the confidences of this search, as the model's header has it.
 
     Raises:
         OutputError: something stands there, or it cannot be written.
     """
     require_new(output)
     tuned = copy.copy(recognizer)
+    tuned.header = {**recognizer.header, "calibration": calibration}
     tuned.config = recognizer.config.model_copy(update={"decode": decode})
     save_recognizer(
         output,

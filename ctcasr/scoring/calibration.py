@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ctcasr.scoring.alignment import Costs, align_tokens
 from ctcasr.scoring.results import ScoredUtterance
 
 _BINS = 10
+_DECIMALS = 6  # of confidences that count as equal
 _STEPS = 20  # of coverage
 
 
@@ -108,28 +110,44 @@ def calibrate(utterances: Sequence[ScoredUtterance], *, costs: Costs) -> Calibra
             right += words_right(utterance.reference.split(), output, costs=costs)
     if not confidences:
         return None
-    bins = _reliability(np.array(confidences), np.array(right))
+    surely, truly = np.array(confidences), np.array(right)
     return Calibration(
         words=len(right),
         right=float(np.mean(right)),
         confidence=float(np.mean(confidences)),
-        expected_error=sum(b.words * abs(b.confidence - b.right) for b in bins) / len(right),
-        bins=tuple(bins),
+        expected_error=expected_calibration_error(surely, truly),
+        bins=tuple(_reliability(surely, truly)),
         coverage=tuple(_coverage(utterances)),
     )
 
 
-def _reliability(confidences: np.ndarray, right: np.ndarray) -> list[Reliability]:
+def expected_calibration_error(confidences: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
+    """Return by how much confidence and share of right words differ, as a mean over bins.
+
+    Args:
+        confidences: (N,) of words, N at least 1.
+        right: (N,) whether each is right.
+    """
+    bins = _reliability(confidences, right)
+    return sum(one.words * abs(one.confidence - one.right) for one in bins) / len(right)
+
+
+def _reliability(confidences: NDArray[np.float64], right: NDArray[np.bool_]) -> list[Reliability]:
+    """Return bins of about as many words each; equal confidences are never parted."""
     order = np.argsort(confidences, kind="stable")
+    ranked = np.round(confidences[order], _DECIMALS)
+    cuts = np.arange(1, _BINS) * len(ranked) // _BINS
+    ends = np.unique(np.searchsorted(ranked, ranked[cuts], side="left"))
     return [
         Reliability(
-            low=float(confidences[chosen[0]]),
-            high=float(confidences[chosen[-1]]),
+            low=float(confidences[chosen].min()),
+            high=float(confidences[chosen].max()),
             words=len(chosen),
             confidence=float(confidences[chosen].mean()),
             right=float(right[chosen].mean()),
         )
-        for chosen in np.array_split(order, min(_BINS, len(order)))
+        for chosen in np.split(order, ends)
+        if len(chosen)
     ]
 
 
