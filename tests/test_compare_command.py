@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from ctcasr.pipeline.compare import compare_folders, name_folders
-from ctcasr.pipeline.score import write_results
 from ctcasr.reporting.comparison import align_both, render_comparison
 from ctcasr.scoring import Costs, Failed, Reference, score_utterances
 from tests.sctk import needs_sctk, sc_stats_of
@@ -42,7 +41,9 @@ def write(tmp_path):
 
     def write_folder(name, said, heard, **options):
         folder = tmp_path / name
-        write_results(folder, score_utterances(said, heard, **options))
+        folder.mkdir()
+        record = score_utterances(said, heard, **options).to_json()
+        (folder / "results.json").write_text(json.dumps(record), encoding="utf-8")
         return folder
 
     return write_folder

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ctcasr.cli.options import PATH, command
+from ctcasr.cli.options import PATH, cluster_option, command
 from ctcasr.cli.progress import announce
 
 
@@ -21,13 +21,7 @@ from ctcasr.cli.progress import announce
     metavar="DIR",
     help="Write comparison.json, comparison.md and comparison.html there.",
 )
-@click.option(
-    "--cluster",
-    default="speaker",
-    show_default=True,
-    metavar="FIELD",
-    help="Draw whole groups of utterances that share this field; utterances where it is not known.",
-)
+@cluster_option
 @click.option(
     "--normalised",
     is_flag=True,

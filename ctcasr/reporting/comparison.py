@@ -10,9 +10,9 @@ from typing import Any
 
 from rich.cells import cell_len
 
+from ctcasr.reporting.origin import FEW_CLUSTERS
 from ctcasr.reporting.tables import pad, render_table
 from ctcasr.scoring.alignment import Costs, align_tokens
-from ctcasr.scoring.comparison import FEW_CLUSTERS
 from ctcasr.scoring.significance import BY_UTTERANCE
 
 Row = tuple[str | None, str | None, str | None]
@@ -88,7 +88,7 @@ def notes_on(record: Mapping[str, Any]) -> list[str]:
         if record["text"] == "raw"
         else f"Text under the rules {', '.join(record['rules'])}"
     )
-    notes = [f"{text}; {record['utterances']:,} utterances; {record['costs']} costs."]
+    notes = [f"{text}; {record['utterances']:,} utterances; costs: {record['costs']}."]
     notes += [
         f"[PARTIAL] {system['name']}: {len(system['failed'])} of {record['utterances']} items "
         f"could not be decoded and count as empty output."

@@ -26,9 +26,6 @@ from ctcasr.scoring.rates import Clusters, ErrorRate, pooled_rate
 from ctcasr.scoring.results import SentenceErrors
 from ctcasr.scoring.significance import bootstrap_interval
 
-FEW_CLUSTERS = 20
-"""Below this many, intervals are rough."""
-
 MOST_SHOWN = 10
 """Utterances in each direction that are listed with their texts."""
 
