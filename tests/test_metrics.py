@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from ctcasr.errors import OutputError
-from ctcasr.training.metrics import EpochReport, MetricsLog, append_json_line
+from ctcasr.errors import OutputError, RunFolderError
+from ctcasr.training.metrics import EpochReport, MetricsLog, append_json_line, read_metrics
 
 
 def report(epoch):
@@ -81,3 +81,36 @@ def test_a_log_that_cannot_be_written_is_named(tmp_path):
 
     with pytest.raises(OutputError, match=r"log.jsonl: cannot be written \(.*\); free some space"):
         append_json_line(tmp_path / "file" / "log.jsonl", {})
+
+
+# Reading
+
+
+def test_epochs_are_read_back_as_they_were(log):
+    assert read_metrics(log.path) == [report(1), report(2), report(3)]
+
+
+def test_a_run_that_has_no_metrics_yet_has_no_epochs(tmp_path):
+    assert read_metrics(tmp_path / "metrics.jsonl") == []
+
+
+def test_a_line_cut_off_while_it_was_written_is_no_epoch(log):
+    with log.path.open("a", encoding="utf-8") as file:
+        file.write('{"epoch": 4, "epo')
+
+    assert read_metrics(log.path) == [report(1), report(2), report(3)]
+
+
+def test_metrics_of_older_releases_have_no_share_of_clipped_steps(log):
+    text = log.path.read_text(encoding="utf-8").replace('"clipped": 0.25, ', "")
+    log.path.write_text(text, encoding="utf-8")
+
+    assert {report.clipped for report in read_metrics(log.path)} == {None}
+
+
+@pytest.mark.parametrize("line", ["[]", "{}", "nonsense", '{"epoch": 1, "colour": "red"}'])
+def test_a_line_that_is_no_epoch_is_named(log, line):
+    log.path.write_text(line + "\n" + log.path.read_text(encoding="utf-8"), encoding="utf-8")
+
+    with pytest.raises(RunFolderError, match=r"metrics\.jsonl: line 1 is no epoch"):
+        read_metrics(log.path)

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ctcasr.errors import OutputError
-from ctcasr.files import write_text
+from ctcasr.errors import OutputError, RunFolderError
+from ctcasr.files import read_lines, write_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,8 @@ class EpochReport:
     Attributes:
         loss: mean over the epoch, nats per label.
         grad_norm: mean L2 norm of the gradient before clipping.
-        clipped: share of the steps whose gradient was scaled down to `optim.max_grad_norm`.
+        clipped: share of the steps whose gradient was scaled down to `optim.max_grad_norm`; None in
+            runs of releases that did not count them.
         dev_loss, dev_cer, dev_wer: on the dev set by best path; None without one.
         blank_share: frames of the dev set (or None) whose most probable symbol is blank.
         seconds, cpu_seconds: wall and processor time, dev set included.
@@ -59,7 +60,7 @@ class EpochReport:
     step: int
     loss: float
     grad_norm: float
-    clipped: float
+    clipped: float | None
     learning_rate: float
     dev_loss: float | None
     dev_cer: float | None
@@ -103,6 +104,30 @@ class MetricsLog:
     def append(self, report: EpochReport) -> None:
         """Add one epoch."""
         append_json_line(self.path, asdict(report))
+
+
+def read_metrics(path: Path) -> list[EpochReport]:
+    """Return the epochs of a run; none where there is no file.
+
+    A last line that was cut off is left out.
+
+    Raises:
+        RunFolderError: another line is no epoch.
+    """
+    if not path.is_file():
+        return []
+    lines = list(read_lines(path, error=RunFolderError))
+    reports = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            reports.append(EpochReport(**{"clipped": None} | json.loads(line)))
+        except (TypeError, ValueError) as error:
+            if number == len(lines):
+                break
+            raise RunFolderError(
+                f"{path}: line {number} is no epoch ({error}); put the file back as it was"
+            ) from error
+    return reports
 
 
 def append_json_line(path: Path, record: Mapping[str, Any]) -> None:
