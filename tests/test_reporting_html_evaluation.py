@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from ctcasr.reporting.html.drawing import AlignedText, Picture, draw_utterance
-from ctcasr.reporting.html.evaluation import Examples, render_evaluation
+from ctcasr.reporting.html.evaluation import render_evaluation
+from ctcasr.reporting.html.examples import Examples, choose_examples, show_text
 from ctcasr.reporting.html.utterances import ShownUtterance
 from ctcasr.scoring import Failed, Reference, align_tokens, score_utterances
 from ctcasr.scoring.analysis import analyse
@@ -214,3 +215,29 @@ def test_nothing_heard_can_be_drawn():
     )
 
     assert "<svg" in draw_utterance(empty, title="t")
+
+
+def test_examples_are_the_worst_the_median_and_some_by_chance_none_twice():
+    rows = [(f"u{n:02}", "a b c", " ".join("abc"[: n % 4]), "x") for n in range(40)]
+    record = record_of(rows)
+
+    worst, median, drawn = choose_examples(record["utterances"], 3)
+
+    assert [one["word"]["del"] for one in worst.utterances] == [3, 3, 3]
+    assert {one["word"]["del"] for one in median.utterances} <= {1, 2}
+    ids = [one["id"] for choice in (worst, median, drawn) for one in choice.utterances]
+    assert len(ids) == len(set(ids)) == 9
+    assert choose_examples(record["utterances"][::-1], 3)[2] == drawn
+
+
+def test_an_example_without_a_model_shows_its_texts():
+    record = record_of(ROWS)
+
+    page = read(
+        render_evaluation(
+            record, name="t", examples=[Examples("e", "w", [show_text(record["utterances"][0])])]
+        )
+    )
+
+    assert '<span class="mark" dir="ltr">read as </span>hat' in page
+    assert "wrong words 1 of 3" in page

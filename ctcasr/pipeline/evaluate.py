@@ -10,7 +10,6 @@ import yaml
 from ctcasr.bundle import describe_recognizer, find_model, load
 from ctcasr.config import DecodeConfig
 from ctcasr.files import write_text
-from ctcasr.frontends.augmentation import keyed_generator
 from ctcasr.manifest import Utterance, read_manifest
 from ctcasr.pipeline.evaluation_report import write_evaluation
 from ctcasr.pipeline.evidence import Examiner
@@ -19,10 +18,10 @@ from ctcasr.pipeline.provenance import command_line, commit, file_sha256, versio
 from ctcasr.pipeline.show import Sound, show_inputs
 from ctcasr.pipeline.transcribe import Tally, transcribe_inputs
 from ctcasr.recognizer import Recognizer
-from ctcasr.reporting.html.evaluation import Examples
+from ctcasr.reporting.html.examples import SHOWN, Examples, choose_examples, describe
 from ctcasr.scoring import Costs, Failed, Provenance, Reference, Results, score_utterances
 from ctcasr.scoring.analysis import analyse
-from ctcasr.scoring.results import FieldValue, ScoredUtterance
+from ctcasr.scoring.results import FieldValue
 from ctcasr.scoring.significance import BY_SPEAKER
 from ctcasr.text_rules import apply_rules
 from ctcasr.transcript import Transcript
@@ -43,7 +42,7 @@ class ReportOptions:
     cluster: str = BY_SPEAKER
     costs: Costs = Costs.LEVENSHTEIN
     seen: Path | None = None
-    examples: int = 4
+    examples: int = SHOWN
     sound: Sound = Sound.LINK
 
 
@@ -212,63 +211,21 @@ def draw_examples(
     folder: Path,
     options: ReportOptions,
 ) -> list[Examples]:
-    """Draw the worst utterances, those about the median and random ones, none of them twice."""
+    """Draw the utterances that a report shows one by one."""
     by_id = {item.utterance.id: item for item in inputs}
-    taken: set[str] = set()
-    groups = []
-    for title, why, order in _orders(results.under_rules):
-        chosen = [one for one in order if one.id not in taken][: options.examples]
-        taken |= {one.id for one in chosen}
-        shown = show_inputs(
-            recognizer,
-            [by_id[one.id] for one in chosen],
-            folder=folder,
-            decode=decode,
-            sound=options.sound,
-            facts={one.id: _facts(one) for one in chosen},
-        )
-        if shown:
-            groups.append(Examples(title, why, shown))
-    return groups
-
-
-def _orders(
-    utterances: Sequence[ScoredUtterance],
-) -> list[tuple[str, str, Sequence[ScoredUtterance]]]:
-    """Return the kinds of examples: title, why, and the utterances, best suited first."""
-    worst = sorted(
-        (one for one in utterances if one.word.errors),
-        key=lambda one: (-one.word.errors, one.word.reference_length, one.id),
-    )
-    ranked = sorted(utterances, key=lambda one: (one.word.rate or 0.0, one.char.errors, one.id))
-    from_middle = sorted(range(len(ranked)), key=lambda place: abs(place - len(ranked) // 2))
-    drawn = keyed_generator("examples", len(utterances)).permutation(len(utterances))
+    utterances = [utterance.to_json() for utterance in results.utterances]
     return [
-        ("Worst", "The most wrong words.", worst),
-        ("Median", "Around the median of the error rates.", [ranked[i] for i in from_middle]),
-        ("Random", "Drawn by chance, the same ones each time.", [utterances[i] for i in drawn]),
+        Examples(
+            choice.title,
+            choice.why,
+            show_inputs(
+                recognizer,
+                [by_id[one["id"]] for one in choice.utterances],
+                folder=folder,
+                decode=decode,
+                sound=options.sound,
+                facts={one["id"]: describe(one) for one in choice.utterances},
+            ),
+        )
+        for choice in choose_examples(utterances, options.examples)
     ]
-
-
-def _facts(utterance: ScoredUtterance) -> list[tuple[str, str]]:
-    """Return what stands under an utterance's texts."""
-    word, measured = utterance.word, utterance.measured
-    facts = [("wrong words", f"{word.errors} of {word.reference_length}")]
-    if utterance.speaker is not None:
-        facts.append(("speaker", utterance.speaker))
-    if measured is None:
-        return facts
-    if measured.duration is not None:
-        facts.append(("length", f"{measured.duration:.2f} s"))
-    if measured.confidence is not None:
-        facts.append(("confidence", f"{measured.confidence:.3f}"))
-    if utterance.word.errors and measured.verdict is not None:
-        facts.append(("whose fault", _BLAME[measured.verdict.value]))
-    return facts
-
-
-_BLAME = {
-    "search": "the search's: the model prefers the reference",
-    "model": "the model's: it prefers the output",
-    "unwritable": "the model cannot write the reference",
-}

@@ -7,7 +7,8 @@ from typing import Any
 
 from ctcasr.files import write_text
 from ctcasr.reporting import render_report
-from ctcasr.reporting.html.evaluation import Examples, render_evaluation
+from ctcasr.reporting.html.evaluation import render_evaluation
+from ctcasr.reporting.html.examples import Examples, choose_examples, show_text
 from ctcasr.scoring import Results
 from ctcasr.scoring.analysis import Analysis
 
@@ -17,7 +18,7 @@ def write_evaluation(
     results: Results,
     analysis: Analysis,
     *,
-    examples: Sequence[Examples] = (),
+    examples: Sequence[Examples] | None = None,
     model_card: Mapping[str, str] | None = None,
 ) -> None:
     """Write results.json, report.md and report.html into a folder.
@@ -26,7 +27,7 @@ def write_evaluation(
         out: the folder.
         results: the scores.
         analysis: of these results.
-        examples: utterances that the page shows.
+        examples: utterances that the page shows; where not given, some without pictures.
         model_card: facts about the model.
 
     Raises:
@@ -35,6 +36,8 @@ def write_evaluation(
     record = {**results.to_json(), "analysis": analysis.to_json()}
     write_text(out / "results.json", json.dumps(record, ensure_ascii=False, indent=1) + "\n")
     write_text(out / "report.md", render_report(record, name=out.name))
+    if examples is None:
+        examples = _text_examples(record)
     page = render_evaluation(record, name=out.name, examples=examples, model_card=model_card)
     write_text(out / "report.html", page)
 
@@ -42,10 +45,18 @@ def write_evaluation(
 def rewrite_evaluation(folder: Path, record: Mapping[str, Any]) -> None:
     """Write report.md and report.html of a folder anew from its results.json.
 
-    The page then shows no utterance drawn, which takes the model: evaluate again for these.
+    Utterances then have no pictures, which take the model: evaluate again for these.
 
     Raises:
         OutputError: they cannot be written.
     """
     write_text(folder / "report.md", render_report(record, name=folder.name))
-    write_text(folder / "report.html", render_evaluation(record, name=folder.name))
+    page = render_evaluation(record, name=folder.name, examples=_text_examples(record))
+    write_text(folder / "report.html", page)
+
+
+def _text_examples(record: Mapping[str, Any]) -> list[Examples]:
+    return [
+        Examples(choice.title, choice.why, [show_text(one) for one in choice.utterances])
+        for choice in choose_examples(record["utterances"])
+    ]

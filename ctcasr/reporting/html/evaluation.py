@@ -1,32 +1,16 @@
 """The page of an evaluation: what results.json holds, and some utterances drawn."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ctcasr.reporting.html.charts import Axis, Bars, Diagonal, Dots, Line, render_chart
+from ctcasr.reporting.html.examples import Examples
 from ctcasr.reporting.html.page import render_page
-from ctcasr.reporting.html.utterances import ShownUtterance
 from ctcasr.reporting.origin import notes_on, origin_of
 
 _PARTS_SHOWN = 40
 _CONFUSIONS_SHOWN = 25
 _UNSEEN_SHOWN = 30
-
-
-@dataclass(frozen=True, slots=True)
-class Examples:
-    """Some utterances, and why these.
-
-    Attributes:
-        title: of their section.
-        why: they were chosen.
-        utterances: them.
-    """
-
-    title: str
-    why: str
-    utterances: Sequence[ShownUtterance]
 
 
 def render_evaluation(
