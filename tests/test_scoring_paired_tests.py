@@ -352,6 +352,6 @@ def test_mcnemar_has_the_table_and_p_value_of_sc_stats(seed, tmp_path):
     printed = sc_stats_of(said, [first, second], tmp_path, "-t", "mcn", "-v")
     found = numbers(r"corr +\d+ +(\d+)\n\s+incorr +(\d+) ", printed)
     assert found == [result.only_baseline, result.only_other]
-    assert sum(found) <= 20  # beyond, the factorials of sc_stats 1.3 overflow
+    assert sum(found) <= 20  # beyond, sc_stats 1.3 is wrong; see mcnemar
     confidence = numbers(r"Conf=\(([\d.]+)\)", printed)
     assert confidence == pytest.approx([max(result.p_value, 0.001)], abs=0.0006)

@@ -186,7 +186,7 @@ def matched_pairs(segments: Sequence[tuple[int, int]]) -> MatchedPairs:
     """Test whether two systems make as many word errors, by their errors in each segment.
 
     Where all segments differ alike, z is 0 and the p-value 1, as in sc_stats: there is no spread
-    to judge by.
+    to judge by. Its p-values come from a table by two decimals of z, these from z itself.
 
     Args:
         segments: (errors of the baseline, errors of the other system); see `find_segments`.
@@ -232,9 +232,9 @@ def mcnemar(baseline_wrong: ArrayLike, other_wrong: ArrayLike) -> McNemar:
     """Test whether two systems get as many sentences right.
 
     The p-value is exact: twice the smaller tail of a fair coin's binomial distribution over the
-    sentences that only one of them got right, 1 at most. So sc_stats means it too; but the
-    factorials of its version 1.3 overflow where there are more than 20 such sentences, and the
-    p-values that it then prints are far too small.
+    sentences that only one of them got right, 1 at most. So sc_stats means it too; but where there
+    are more than 20 such sentences, as if a 64-bit factorial overflowed, its version 1.3 prints
+    p-values that are far too small.
 
     Args:
         baseline_wrong: (N,) whether the baseline got each sentence wrong.
