@@ -146,3 +146,53 @@ def test_results_name_the_language_model(ctcasr, tone_run, tmp_path):
     line = json.loads((out / "hypotheses.jsonl").read_text(encoding="utf-8").splitlines()[0])
     assert line["decoder"] == decoder
     assert len(line["nbest"]) == 2
+
+
+def test_nist_files_are_written_where_asked_for(ctcasr, tone_run, tmp_path):
+    ctcasr(
+        "evaluate", "-m", tone_run.folder, tone_run.manifest, "-o", tmp_path, "--export", "trn,ctm"
+    )
+
+    written = {path.name for path in tmp_path.iterdir()}
+    assert {"ref.trn", "hyp.trn", "hyp.ctm"} <= written
+    assert "(3-cad)" in (tmp_path / "ref.trn").read_text(encoding="utf-8")
+
+
+def test_words_never_seen_are_told_by_the_runs_own_training_set(ctcasr, tone_run, tmp_path):
+    ctcasr("evaluate", "-m", tone_run.folder, tone_run.manifest, "-o", tmp_path / "own")
+    other = tmp_path / "other.jsonl"
+    other.write_text('{"id": "x", "audio": "x.wav", "text": "ab cad"}\n', encoding="utf-8")
+    seen = ("--seen", other)
+    ctcasr("evaluate", "-m", tone_run.folder, tone_run.manifest, "-o", tmp_path / "told", *seen)
+
+    assert results_of(tmp_path / "own")["analysis"]["unseen"]["said"] == 0
+    assert results_of(tmp_path / "told")["analysis"]["unseen"]["said"] == 6
+
+
+def test_intervals_draw_the_groups_that_are_asked_for(ctcasr, tone_run, manifest_of, tmp_path):
+    manifest = manifest_of({number: {"room": f"r{number // 2}"} for number in range(8)})
+    run = ("evaluate", "-m", tone_run.folder, manifest, "-o", tmp_path)
+
+    assert ctcasr(*run, "--cluster", "room").status == 0
+    assert results_of(tmp_path)["clusters"] == {"by": "room", "n": 4}
+
+    refused = ctcasr(*run, "--cluster", "rom")
+    assert refused.status == 2
+    assert "no utterance has such a field; choose from: speaker, room" in refused.err
+
+
+def test_the_page_draws_some_utterances(ctcasr, tone_run, tmp_path):
+    run = ("evaluate", "-m", tone_run.folder, tone_run.manifest, "-o", tmp_path)
+    ctcasr(*run, "--examples", "1")
+    one = (tmp_path / "report.html").read_text(encoding="utf-8").count("utterance-picture")
+    ctcasr(*run, "--examples", "0")
+    none = (tmp_path / "report.html").read_text(encoding="utf-8").count('class="utterance-picture')
+
+    assert one > none == 0
+
+
+def test_without_any_error_every_output_is_proven_or_not_by_the_search(tone_run, tmp_path):
+    evaluate(tone_run.folder, tone_run.manifest, out=tmp_path, decode=DecodeConfig(beam=8))
+
+    search = results_of(tmp_path)["analysis"]["search"]
+    assert (search["wrong"], search["search"], search["proven"]) == (0, 0, 8)

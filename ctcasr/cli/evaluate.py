@@ -13,7 +13,9 @@ from ctcasr.cli.options import (
     command,
     costs_option,
     device_option,
+    export_option,
     model_option,
+    parse_exports,
     search_options,
     workers_option,
 )
@@ -49,6 +51,7 @@ from ctcasr.cli.progress import announce, announce_notes, counting
     help="Utterances drawn of each kind: worst, median, random.",
 )
 @audio_option
+@export_option
 @search_options
 @device_option
 @batch_size_option
@@ -62,6 +65,7 @@ def evaluate_command(
     seen: Path | None,
     examples: int,
     audio: str,
+    exported: str,
     search: SearchOptions,
     device: str,
     batch_size: int | None,
@@ -80,6 +84,7 @@ def evaluate_command(
     from ctcasr.reporting import render_error_table
     from ctcasr.scoring import Costs
 
+    formats = parse_exports(exported)
     recognizer = load(model, device=device)
     decode = search.config(recognizer.config.decode)
     announce_notes(recognizer.decoder(decode, workers=workers).notes)
@@ -95,6 +100,7 @@ def evaluate_command(
                 seen=seen or find_training_set(model),
                 examples=examples,
                 sound=Sound(audio),
+                exports=formats,
             ),
             model_card=describe_recognizer(recognizer, num_bytes=find_model(model).stat().st_size),
             batch_size=batch_size,

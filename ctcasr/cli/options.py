@@ -10,6 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from ctcasr.config import DecodeConfig
+    from ctcasr.reporting.nist_export import NistFormat
 
 DEFAULT_BOOST = 5.0
 """Nats for a hotword without a weight."""
@@ -80,6 +81,13 @@ costs_option = click.option(
     show_default=True,
     help="Costs of the alignments in which errors are counted; nist counts as sclite does.",
 )
+export_option = click.option(
+    "--export",
+    "exported",
+    default="",
+    metavar="FORMAT,...",
+    help="Also write ref and hyp as trn, stm, ctm, which sclite reads, into the output folder.",
+)
 audio_option = click.option(
     "--audio",
     type=click.Choice(["link", "embed", "none"]),
@@ -135,6 +143,23 @@ class SearchOptions:
         """Return the keys of `decode` that the command line itself sets."""
         keys = {text.removeprefix("decode.").partition("=")[0] for text in self.overrides}
         return keys | ({"beam"} if self.beam is not None else set())
+
+
+def parse_exports(exported: str) -> "list[NistFormat]":
+    """Return the formats that --export names.
+
+    Raises:
+        UsageError: one that does not exist.
+    """
+    from ctcasr.reporting.nist_export import NistFormat
+
+    names = [name for name in exported.split(",") if name]
+    unknown = [name for name in names if name not in list(NistFormat)]
+    if unknown:
+        raise click.UsageError(
+            f"--export {unknown[0]}: no such format; choose from: {', '.join(NistFormat)}"
+        )
+    return [NistFormat(name) for name in names]
 
 
 def search_options(function: _Function) -> _Function:

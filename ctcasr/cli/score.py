@@ -1,15 +1,18 @@
 """`ctcasr score`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from ctcasr.cli.options import PATH, cluster_option, command, costs_option
+from ctcasr.cli.options import (
+    PATH,
+    cluster_option,
+    command,
+    costs_option,
+    export_option,
+    parse_exports,
+)
 from ctcasr.cli.progress import announce, announce_notes
-
-if TYPE_CHECKING:
-    from ctcasr.reporting.nist_export import NistFormat
 
 
 @command(
@@ -38,12 +41,7 @@ if TYPE_CHECKING:
 )
 @cluster_option
 @costs_option
-@click.option(
-    "--export",
-    "exported",
-    metavar="FORMAT,...",
-    help="Also write ref and hyp as trn, stm, ctm, which sclite reads; needs -o.",
-)
+@export_option
 def score_command(
     reference: Path,
     hypothesis: Path,
@@ -51,7 +49,7 @@ def score_command(
     rules: str,
     cluster: str,
     costs: str,
-    exported: str | None,
+    exported: str,
 ) -> int:
     """Count the errors of HYP against REF.
 
@@ -64,7 +62,9 @@ def score_command(
     from ctcasr.reporting import render_error_table
     from ctcasr.scoring import Costs
 
-    formats = _parse_formats(exported, output)
+    formats = parse_exports(exported)
+    if formats and output is None:
+        raise click.UsageError("--export: nowhere to write to; give a folder: -o DIR")
     options = ScoreOptions(tuple(filter(None, rules.split(","))), Costs(costs), cluster)
     scored = score_files(reference, hypothesis, options=options)
     if output is not None:
@@ -74,17 +74,3 @@ def score_command(
     if output is not None:
         announce(f"report: {output / 'report.html'}")
     return 3 if scored.results.failed else 0
-
-
-def _parse_formats(exported: str | None, output: Path | None) -> "list[NistFormat]":
-    from ctcasr.reporting.nist_export import NistFormat
-
-    names = [name for name in (exported or "").split(",") if name]
-    unknown = [name for name in names if name not in list(NistFormat)]
-    if unknown:
-        raise click.UsageError(
-            f"--export {unknown[0]}: no such format; choose from: {', '.join(NistFormat)}"
-        )
-    if names and output is None:
-        raise click.UsageError("--export: nowhere to write to; give a folder: -o DIR")
-    return [NistFormat(name) for name in names]

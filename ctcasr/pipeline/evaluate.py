@@ -15,10 +15,12 @@ from ctcasr.pipeline.evaluation_report import write_evaluation
 from ctcasr.pipeline.evidence import Examiner
 from ctcasr.pipeline.inputs import Input, read_labelled
 from ctcasr.pipeline.provenance import command_line, commit, file_sha256, versions
+from ctcasr.pipeline.score import Scored, export
 from ctcasr.pipeline.show import Sound, show_inputs
 from ctcasr.pipeline.transcribe import Tally, transcribe_inputs
 from ctcasr.recognizer import Recognizer
 from ctcasr.reporting.html.examples import SHOWN, Examples, choose_examples, describe
+from ctcasr.reporting.nist_export import NistFormat, Place
 from ctcasr.scoring import Costs, Failed, Provenance, Reference, Results, score_utterances
 from ctcasr.scoring.analysis import analyse
 from ctcasr.scoring.results import FieldValue
@@ -37,6 +39,7 @@ class ReportOptions:
         seen: manifest of the training set, for the words that are not in it.
         examples: utterances drawn of each kind: worst, median, random.
         sound: how the page gets at their recordings.
+        exports: NIST's formats to write references and outputs in too.
     """
 
     cluster: str = BY_SPEAKER
@@ -44,6 +47,7 @@ class ReportOptions:
     seen: Path | None = None
     examples: int = SHOWN
     sound: Sound = Sound.LINK
+    exports: Sequence[NistFormat] = ()
 
 
 def evaluate(
@@ -175,6 +179,7 @@ def evaluate_with(
         results = replace(results, confidence_kind=decoder.confidence_kind)
     lines = [json.dumps(t.to_json(), ensure_ascii=False) + "\n" for t in transcripts]
     write_text(out / "hypotheses.jsonl", "".join(lines))
+    export(out, _timed(results, transcripts), options.exports)
     write_evaluation(
         out,
         results,
@@ -183,6 +188,15 @@ def evaluate_with(
         model_card=model_card,
     )
     return results
+
+
+def _timed(results: Results, transcripts: Sequence[Transcript]) -> Scored:
+    """Return results with what the transcripts know of times."""
+    heard = [one for one in transcripts if one.duration is not None]
+    places = {
+        one.id: Place(one.offset, one.offset + (one.duration or 0.0), one.channel) for one in heard
+    }
+    return Scored(results, places, {one.id: one.words for one in heard})
 
 
 def fields_of(utterance: Utterance) -> dict[str, FieldValue]:
