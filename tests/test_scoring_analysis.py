@@ -77,6 +77,7 @@ def test_each_wrong_output_is_somebodys_fault():
         "search": 1,
         "model": 1,
         "unwritable": 1,
+        "unwritable_ids": ["u3"],
         "proven": 3,
         "changed_by_wider": 1,
         "wider_wer": 2 / 6,

@@ -24,6 +24,7 @@ class SearchErrors:
     Attributes:
         outputs: how many.
         wrong: of them, outputs that differ from the reference; by_verdict says whose fault.
+        unwritable: ids of the references that the model cannot write.
         proven: of how many outputs is it proven that nothing scores higher; None where no
             certificate was asked for.
         changed: outputs that a wider search without threshold changes; None where there was none.
@@ -33,6 +34,7 @@ class SearchErrors:
     outputs: int
     wrong: int
     by_verdict: Counter[Verdict]
+    unwritable: tuple[str, ...]
     proven: int | None
     changed: int | None
     wider: ErrorCounts | None
@@ -44,6 +46,7 @@ class SearchErrors:
             "outputs": self.outputs,
             "wrong": self.wrong,
             **{verdict.value: self.by_verdict[verdict] for verdict in Verdict},
+            "unwritable_ids": list(self.unwritable),
             "proven": self.proven,
             "changed_by_wider": self.changed,
             "wider_wer": None if self.wider is None else self.wider.rate,
@@ -124,6 +127,7 @@ def judge_search(
         outputs=len(judged),
         wrong=len(wrong),
         by_verdict=Counter(facts.verdict for _, facts in wrong if facts.verdict),
+        unwritable=tuple(one.id for one, facts in judged if facts.verdict is Verdict.UNWRITABLE),
         proven=sum(proofs) if proofs else None,
         changed=sum(text != one.hypothesis for one, text in again) if again else None,
         wider=_sum(count_errors(one.reference.split(), text.split()) for one, text in again)
