@@ -313,6 +313,14 @@ class Recognizer:
             rows = logits.float().log_softmax(-1).cpu().numpy()
         return [row[:length] for row, length in zip(rows, frames.tolist(), strict=True)]
 
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Return the labels of a text after the model's text rules.
+
+        Raises:
+            AlphabetError: it has a character that the model does not have.
+        """
+        return self.alphabet.encode(apply_rules(text, self.config.text.rules))
+
     def describe_model(self) -> dict[str, Any]:
         """Return the model's name and hash, as transcripts and results name it."""
         return {"name": self.name, "sha256": self.sha256}

@@ -24,7 +24,6 @@ from ctcasr.frontends.level import frame_levels
 from ctcasr.models.ctc import ctc_loss
 from ctcasr.recognizer import Recognizer, Recording
 from ctcasr.scoring.measured import Measured
-from ctcasr.text_rules import apply_rules
 from ctcasr.transcript import Transcript
 
 WIDER = 4
@@ -90,8 +89,7 @@ class Examiner:
     def _labels(self, text: str) -> tuple[int, ...] | None:
         """Return the labels of a reference; None where the model cannot write it."""
         try:
-            rules = self._recognizer.config.text.rules
-            return self._recognizer.alphabet.encode(apply_rules(text, rules))
+            return self._recognizer.encode(text)
         except AlphabetError:
             return None
 

@@ -28,7 +28,6 @@ from ctcasr.recognizer import Recognizer, Recording
 from ctcasr.reporting.html.drawing import AlignedText, Picture, draw_utterance
 from ctcasr.reporting.html.utterances import ShownUtterance, render_utterances
 from ctcasr.scoring import align_tokens
-from ctcasr.text_rules import apply_rules
 from ctcasr.transcript import Transcript
 
 ALTERNATIVES = 8
@@ -180,9 +179,8 @@ class _Painter:
         self.pictures[recording.id] = draw_utterance(picture, title=title)
 
     def _reference(self, text: str, log_probs: NDArray[np.float32]) -> AlignedText:
-        recognizer = self._recognizer
         try:
-            labels = recognizer.alphabet.encode(apply_rules(text, recognizer.config.text.rules))
+            labels = self._recognizer.encode(text)
         except AlphabetError as error:
             return AlignedText("reference", missing=f"cannot be written by the model: {error}")
         if frames_needed(labels) > len(log_probs):
