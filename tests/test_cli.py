@@ -29,6 +29,7 @@ COMMANDS = [
     "tune",
     "score",
     "compare",
+    "report",
     "show",
     "info",
 ]
@@ -322,8 +323,9 @@ def test_the_options_of_training_reach_the_configuration(ctcasr, tone_run, tmp_p
     )
 
     assert ended.status == 0
-    assert ended.err.splitlines()[-2:] == [
+    assert ended.err.splitlines()[-3:] == [
         f"model: {tmp_path / 'run' / 'model.safetensors'}",
+        f"report: {tmp_path / 'run' / 'report.html'}",
         f"use it: ctcasr transcribe -m {tmp_path / 'run'} RECORDING.wav",
     ]
     config = (tmp_path / "run" / "config.yaml").read_text(encoding="utf-8")

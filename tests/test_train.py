@@ -19,7 +19,7 @@ from ctcasr.training.interruption import Interrupted
 from tests.conftest import speak_tones
 
 RUN_FILES = ["checkpoints", "config.yaml", "log.txt", "metrics.jsonl", "model.safetensors"]
-RUN_FILES += ["run.json", "skipped.jsonl"]
+RUN_FILES += ["report.html", "run.json", "skipped.jsonl"]
 
 
 class Watcher:
@@ -94,6 +94,20 @@ def test_the_model_says_what_it_learned_from(tone_run):
         "manifest_sha256": training["manifest_sha256"],
         "scores": {"dev_cer": 0.0, "dev_wer": 0.0},
     }
+
+
+def test_a_page_that_cannot_be_written_costs_no_run(config_of, tmp_path, monkeypatch):
+    def fail(run):
+        raise RuntimeError("no ink")
+
+    monkeypatch.setattr("ctcasr.pipeline.train.write_training_report", fail)
+    watcher = Watcher()
+
+    model = train(config_of(), run=tmp_path / "run", device="cpu", observer=watcher)
+
+    assert model.is_file()
+    assert status_of(tmp_path / "run") == "finished"
+    assert any("report.html: not written (no ink)" in warning for warning in watcher.warnings)
 
 
 def test_equal_runs_give_equal_files(config_of, tmp_path):

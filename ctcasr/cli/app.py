@@ -30,6 +30,7 @@ from ctcasr.cli.info import info_command
 from ctcasr.cli.lm import lm_command
 from ctcasr.cli.manifest import manifest_command
 from ctcasr.cli.progress import announce
+from ctcasr.cli.report import report_command
 from ctcasr.cli.score import score_command
 from ctcasr.cli.show import show_command
 from ctcasr.cli.train import train_command
@@ -78,6 +79,7 @@ for _command in (
     align_command,
     score_command,
     compare_command,
+    report_command,
     show_command,
     lm_command,
     tune_command,

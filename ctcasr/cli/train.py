@@ -48,10 +48,13 @@ def train_command(
     """Train a recognizer on recordings and their texts.
 
     CONFIG is a YAML file or the name of a packaged configuration; data.train and data.dev name
-    the manifests.
+    the manifests. At its end, RUN holds the model and report.html: how the training went, and
+    advice where something about it is known to be mended.
     """
     from ctcasr.config import load_config
     from ctcasr.pipeline.provenance import command_line
+    from ctcasr.pipeline.run_folder import RunFolder
+    from ctcasr.pipeline.run_record import read_run
     from ctcasr.pipeline.train import train
     from ctcasr.training.interruption import Interrupted
 
@@ -74,6 +77,9 @@ def train_command(
         again = command if resume else f"{command} --resume"
         announce(f"{interruption}; state saved, go on with: {again}")
         return 128 + interruption.signal_number
+    for advice in read_run(run).advice():
+        announce(f"advice: {advice.what} {advice.why} {advice.next_step}")
     announce(f"model: {model}")
+    announce(f"report: {RunFolder(run).report}")
     announce(f"use it: ctcasr transcribe -m {run} RECORDING.wav")
     return 0

@@ -29,6 +29,8 @@ class RunFolder:
         self.model = path / "model.safetensors"
         self.skipped = path / "skipped.jsonl"
         self.log = path / "log.txt"
+        self.metrics = path / "metrics.jsonl"
+        self.report = path / "report.html"
         self._facts_file = path / "run.json"
         self._config_file = path / "config.yaml"
 
@@ -84,10 +86,9 @@ class RunFolder:
         if not self._facts_file.is_file():
             return {}
         try:
-            facts = json.loads(self._facts_file.read_text(encoding="utf-8"))
-        except ValueError as error:
+            return dict(json.loads(self._facts_file.read_text(encoding="utf-8")))
+        except (TypeError, ValueError) as error:
             raise RunFolderError(f"{self._facts_file}: damaged ({error}); delete it") from error
-        return dict(facts)
 
     def finish(self, status: str) -> None:
         """Note how the run ended."""
@@ -95,7 +96,7 @@ class RunFolder:
 
     def _check_same(self, config: RunConfig, manifests: Mapping[str, str]) -> None:
         # A key that is younger than the run had the effect of its default.
-        before = flatten(RunConfig().model_dump(mode="json")) | flatten(self._stored_config())
+        before = flatten(RunConfig().model_dump(mode="json")) | flatten(self.stored_config())
         now = flatten(config.model_dump(mode="json"))
         changed = [
             f"{key} ({before.get(key)!r} -> {now.get(key)!r})"
@@ -119,11 +120,16 @@ class RunFolder:
                 f"{', '.join(other)}; set them back, or begin in another folder"
             )
 
-    def _stored_config(self) -> dict[str, Any]:
+    def stored_config(self) -> dict[str, Any]:
+        """Return the configuration that the run began with.
+
+        Raises:
+            RunFolderError: it cannot be read.
+        """
         try:
             stored = yaml.safe_load(self._config_file.read_text(encoding="utf-8"))
             return dict(stored)
-        except (yaml.YAMLError, TypeError, ValueError) as error:
+        except (OSError, yaml.YAMLError, TypeError, ValueError) as error:
             raise RunFolderError(
                 f"{self._config_file}: damaged, so that nobody knows what the run was; begin in "
                 f"another folder"

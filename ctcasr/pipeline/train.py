@@ -23,6 +23,7 @@ from ctcasr.frontends.spectral import Normalisation, SpectralFrontend
 from ctcasr.manifest import Utterance, read_manifest
 from ctcasr.models.network import Network
 from ctcasr.pipeline.provenance import ctcasr_version, file_sha256
+from ctcasr.pipeline.report import write_training_report
 from ctcasr.pipeline.run_folder import RunFolder
 from ctcasr.recognizer import Recognizer
 from ctcasr.text_rules import apply_rules
@@ -97,7 +98,7 @@ def train(
     folder.begin(config, manifests=digests)
     log = _LoggingObserver(folder.log, observer or SilentObserver())
     _write_skipped(folder, sets, log)
-    with _noting_the_end(folder), listen_for_stop() as stop:
+    with _reporting_the_end(folder, log), _noting_the_end(folder), listen_for_stop() as stop:
         trainer = _make_trainer(config, sets, folder, place, log)
         if resume:
             checkpoint, broken = latest_checkpoint(run)
@@ -344,6 +345,18 @@ def _noting_the_end(folder: RunFolder) -> Iterator[None]:
         folder.finish("failed")
         raise
     folder.finish("finished")
+
+
+@contextmanager
+def _reporting_the_end(folder: RunFolder, log: TrainingObserver) -> Iterator[None]:
+    """Write the run's page however it ended."""
+    try:
+        yield
+    finally:
+        try:
+            write_training_report(folder.path)
+        except Exception as error:  # a page is not worth a run
+            log.on_warning(f"{folder.report}: not written ({error}); ctcasr report writes it anew")
 
 
 class _LoggingObserver:
