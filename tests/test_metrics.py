@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 
 import pytest
 
@@ -108,7 +109,10 @@ def test_metrics_of_older_releases_have_no_share_of_clipped_steps(log):
     assert {report.clipped for report in read_metrics(log.path)} == {None}
 
 
-@pytest.mark.parametrize("line", ["[]", "{}", "nonsense", '{"epoch": 1, "colour": "red"}'])
+WRONG = [json.dumps(asdict(report(1)) | {"loss": value}) for value in ("low", None, [1])]
+
+
+@pytest.mark.parametrize("line", ["[]", "{}", "nonsense", '{"epoch": 1, "colour": "red"}', *WRONG])
 def test_a_line_that_is_no_epoch_is_named(log, line):
     log.path.write_text(line + "\n" + log.path.read_text(encoding="utf-8"), encoding="utf-8")
 

@@ -111,6 +111,17 @@ def test_a_run_that_did_not_end_well_says_so(tmp_path, status, said):
     assert said in Page(write_report(make_run(tmp_path / "run", status=status))).text
 
 
+def test_a_run_that_failed_says_why(ctcasr, tone_run, tmp_path):
+    run = tmp_path / "run"
+    settings = ["training.epochs=3", "optim.peak_lr=1e30", "training.max_bad_steps=0"]
+
+    ended = ctcasr("train", tone_run.config, "-o", run, *(f"--set={one}" for one in settings))
+
+    assert ended.status == 2
+    reason = ended.err.splitlines()[-1].removeprefix("ctcasr: error: ")
+    assert f"The run did not finish: failed, {reason}." in Page(run / "report.html").text
+
+
 def test_a_run_without_a_whole_epoch_has_a_page(tmp_path):
     run = make_run(tmp_path / "run", status="running")
     (run / "metrics.jsonl").unlink()

@@ -102,3 +102,13 @@ def test_sections_become_dotted_keys():
         "a.d": [2],
         "e": None,
     }
+
+
+def test_why_a_run_failed_is_forgotten_when_it_goes_on(begun):
+    begun.finish("failed", reason="no data")
+    assert begun.facts()["reason"] == "no data"
+
+    begun.begin(CONFIG, manifests=MANIFESTS)
+
+    assert begun.facts()["status"] == "running"
+    assert "reason" not in begun.facts()

@@ -158,12 +158,13 @@ def test_files_that_cannot_be_read_are_named(write, tmp_path):
 # Other systems
 
 
-def test_nemos_output_is_scored_against_its_own_reference(write):
+@pytest.mark.parametrize("name", ["nemo.jsonl", "nemo.json"])
+def test_nemos_output_is_scored_against_its_own_reference(write, name):
     lines = [
         {"audio_filepath": "/data/wav/a 1.wav", "duration": 2, "text": "one", "pred_text": "won"},
         {"audio_filepath": "/data/wav/b.flac", "duration": 3, "text": "two", "pred_text": "two"},
     ]
-    path = write("nemo.jsonl", lines)
+    path = write(name, lines)
 
     said, recognised = pair_files(path, path)
 

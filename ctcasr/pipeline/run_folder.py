@@ -66,20 +66,21 @@ class RunFolder:
             OutputError: the folder cannot be written.
         """
         write_text(self._config_file, config.to_yaml())
-        self.write_facts(
-            command=command_line(),
-            commit=commit(),
-            versions=versions(),
-            seed=config.seed,
-            manifests=dict(manifests),
-            started=_now(),
-            status="running",
+        self._write(
+            {
+                "command": command_line(),
+                "commit": commit(),
+                "versions": versions(),
+                "seed": config.seed,
+                "manifests": dict(manifests),
+                "started": _now(),
+                "status": "running",
+            }
         )
 
     def write_facts(self, **facts: Any) -> None:
         """Add to run.json."""
-        content = json.dumps(self.facts() | facts, indent=2, ensure_ascii=False) + "\n"
-        write_text(self._facts_file, content)
+        self._write(self.facts() | facts)
 
     def facts(self) -> dict[str, Any]:
         """Return what run.json holds; nothing where there is none."""
@@ -90,9 +91,12 @@ class RunFolder:
         except (TypeError, ValueError) as error:
             raise RunFolderError(f"{self._facts_file}: damaged ({error}); delete it") from error
 
-    def finish(self, status: str) -> None:
-        """Note how the run ended."""
-        self.write_facts(status=status, ended=_now())
+    def finish(self, status: str, *, reason: str | None = None) -> None:
+        """Note how the run ended, and why if it failed."""
+        self.write_facts(status=status, ended=_now(), **({"reason": reason} if reason else {}))
+
+    def _write(self, facts: Mapping[str, Any]) -> None:
+        write_text(self._facts_file, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
 
     def _check_same(self, config: RunConfig, manifests: Mapping[str, str]) -> None:
         # A key that is younger than the run had the effect of its default.

@@ -341,8 +341,8 @@ def _noting_the_end(folder: RunFolder) -> Iterator[None]:
     except (Interrupted, KeyboardInterrupt):
         folder.finish("interrupted")
         raise
-    except BaseException:
-        folder.finish("failed")
+    except BaseException as error:
+        folder.finish("failed", reason=str(error))
         raise
     folder.finish("finished")
 

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from ctcasr.errors import OutputError, RunFolderError
 from ctcasr.files import read_lines, write_text
 
+_MAY_LACK = frozenset({"clipped", "dev_loss", "dev_cer", "dev_wer", "blank_share"})
+
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
@@ -120,7 +122,7 @@ def read_metrics(path: Path) -> list[EpochReport]:
     reports = []
     for number, line in enumerate(lines, start=1):
         try:
-            reports.append(EpochReport(**{"clipped": None} | json.loads(line)))
+            reports.append(_parse_epoch(line))
         except (TypeError, ValueError) as error:
             if number == len(lines):
                 break
@@ -128,6 +130,14 @@ def read_metrics(path: Path) -> list[EpochReport]:
                 f"{path}: line {number} is no epoch ({error}); put the file back as it was"
             ) from error
     return reports
+
+
+def _parse_epoch(line: str) -> EpochReport:
+    report = EpochReport(**{"clipped": None} | json.loads(line))
+    for name, value in asdict(report).items():
+        if not (isinstance(value, int | float) or (value is None and name in _MAY_LACK)):
+            raise TypeError(f"{name!r} is {json.dumps(value)}")
+    return report
 
 
 def append_json_line(path: Path, record: Mapping[str, Any]) -> None:

@@ -96,6 +96,7 @@ def render_training(
         "training.html.j2",
         title=name,
         status=status,
+        reason=facts.get("reason"),
         epochs=epochs,
         judged=judged,
         best=min(judged, key=lambda epoch: epoch["dev_cer"], default=None),

@@ -13,7 +13,11 @@ from pathlib import Path
 from ctcasr.errors import ScoringError
 from ctcasr.manifest.ids import id_from_path
 from ctcasr.scoring.readers.item import Item
-from ctcasr.scoring.readers.json_records import read_json_lines, read_whisper_json
+from ctcasr.scoring.readers.json_records import (
+    holds_json_lines,
+    read_json_lines,
+    read_whisper_json,
+)
 from ctcasr.scoring.readers.lines import read_lines, read_text
 from ctcasr.scoring.readers.nist import read_ctm, read_stm, read_trn
 
@@ -31,6 +35,8 @@ def read_items(path: Path) -> list[Item]:
     inner = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     match inner.suffix.lower():
         case ".jsonl":
+            return read_json_lines(path)
+        case ".json" if holds_json_lines(path):
             return read_json_lines(path)
         case ".json":
             return [read_whisper_json(path, name=inner.stem)]

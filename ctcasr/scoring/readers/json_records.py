@@ -24,6 +24,7 @@ from ctcasr.transcript import TimedWord
 
 # A transcript's times and scores are no facts about what was said.
 _KNOWN = RESERVED_NAMES - {"group", "split"} | {"pred_text", "schema", "source", "axis", "log_prob"}
+_NAMES = ("id", "audio_filepath", "audio")
 _LINE = "write one JSON object on each line"
 _WHISPER = 'needed is what whisper writes, {"text", "segments"}'
 
@@ -43,6 +44,20 @@ def read_json_lines(path: Path) -> list[Item]:
         _item(record, name, place=place)
         for (place, record), name in zip(records, _ids(records), strict=True)
     ]
+
+
+def holds_json_lines(path: Path) -> bool:
+    """Return whether the first line of a file is an item by itself, with an id or a recording.
+
+    Raises:
+        ScoringError: the file cannot be read.
+    """
+    first = next((line for line in read_lines(path) if line.strip()), "")
+    try:
+        record = json.loads(first)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(record, dict) and not record.keys().isdisjoint(_NAMES)
 
 
 def read_whisper_json(path: Path, *, name: str) -> Item:
