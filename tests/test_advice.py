@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ctcasr.training.advice import RULES, advise
+from ctcasr.training.advice import RULES, advise, find_low_learning_rate, find_starvation
 from ctcasr.training.metrics import read_metrics
 
 RUNS = Path(__file__).parent / "runs"
@@ -91,6 +91,20 @@ def test_a_warm_up_longer_than_the_run_is_told_from_a_low_peak():
 
     assert "Raise optim.peak_lr (now 3e-06)" in low.next_step
     assert "lower optim.warmup_steps (now 200)" in starved[0].next_step
+
+
+def test_the_plateau_is_not_taken_for_a_low_learning_rate():
+    epochs, settings = load("all-blank")
+
+    assert find_low_learning_rate(epochs[2:], settings) is None  # all of them on the plateau
+
+
+def test_the_first_epoch_may_wait_while_the_cache_fills():
+    epochs, settings = load("an4")
+    first = dataclasses.replace(epochs[0], waiting=0.9)
+
+    assert find_starvation([first, *epochs[1:2]], settings) is None
+    assert find_starvation([first], settings) is not None
 
 
 def test_there_is_nothing_to_say_about_no_epochs():

@@ -315,6 +315,14 @@ def test_words_go_to_the_segments_that_they_lie_in(write):
     assert paired.heard[1].words == (TimedWord("free", 2.6, 3.0, 0.9),)
 
 
+def test_a_word_across_the_border_of_two_segments_goes_where_its_middle_lies(write):
+    reference = write("ref.stm", "talk 1 x 0 2 one\ntalk 1 x 2 4 two\n")
+
+    _, recognised = pair_files(reference, write("hyp.ctm", "talk 1 1.75 1.00 two\n"))
+
+    assert list(recognised.values()) == ["", "two"]
+
+
 def test_channels_of_a_recording_are_items_of_their_own(write):
     hypothesis = write("hyp.ctm", "talk A 0 1 left\ntalk B 0 1 right\n")
     reference = write("ref.stm", "talk A x 0 2 left\ntalk B y 0 2 right\n")
@@ -335,5 +343,6 @@ WORD = st.characters(exclude_categories=["Z", "C"], exclude_characters="%")
 def test_nist_tokens_are_read_back_as_they_were(word, name):
     for written in (escape_word(word), escape_id(name)):
         assert not re.search(r"[{}()<\s]", written)
+    assert not escape_id(f";;{name}").startswith(";;")  # would be a comment
     assert unescape_word(escape_word(word)) == word
     assert unescape_id(escape_id(name)) == name
