@@ -4,7 +4,7 @@
 
 The batch is as in training: utterances of similar length, 60 s of 10 ms frames, stacked by three.
 A pass is forward and backward through one layer of H units per direction. Dense is
-`BidirectionalLstm`, which reverses inside each length; packed is nn.LSTM on the same utterances.
+`RecurrentLayer`, which reverses inside each length; packed is nn.LSTM on the same utterances.
 """
 
 import functools
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from benchmarks.setting import machine, parse_repeats
-from ctcasr.models.recurrent import BidirectionalLstm
+from ctcasr.models.recurrent import RecurrentLayer
 
 FRAMES, FEATURES = 2_000, 240
 LENGTH, SPREAD = 100, 0.05  # frames of the longest utterance; how much shorter the shortest is
@@ -33,7 +33,7 @@ def main() -> None:
     print("| H | format | packed frames/s | dense frames/s | dense / packed |")
     print("| ---: | --- | ---: | ---: | ---: |")
     for hidden in (160, 256, 384):
-        dense = BidirectionalLstm(FEATURES, hidden).to(device)
+        dense = RecurrentLayer(FEATURES, hidden).to(device)
         packed = nn.LSTM(FEATURES, hidden, batch_first=True, bidirectional=True).to(device)
         layers = (functools.partial(run_packed, packed), dense)
         for name, bf16 in (("fp32", False), ("bf16", True)):

@@ -115,7 +115,12 @@ class Recognizer:
     @property
     def frame_shift(self) -> float:
         """Seconds from one encoder frame to the next."""
-        return self.config.frontend.hop * self.config.encoder.stride / self.sample_rate
+        return self._hop / self.sample_rate
+
+    @property
+    def _hop(self) -> int:
+        """Samples from one encoder frame to the next."""
+        return self.config.frontend.hop * self.config.encoder.frames_per_output
 
     def transcribe(
         self,
@@ -403,7 +408,7 @@ class Recognizer:
 
     def _timed_words(self, recording: Recording, words: Sequence[Word]) -> tuple[TimedWord, ...]:
         """Return words in seconds; their spikes widened to where they begin and end."""
-        frontend, stride = self.config.frontend, self.config.encoder.stride
+        frontend, stride = self.config.frontend, self.config.encoder.frames_per_output
         levels = frame_levels(
             recording.samples, hop=frontend.hop, window=max(frontend.window, frontend.hop)
         )
@@ -419,9 +424,8 @@ class Recognizer:
     def _timed_labels(
         self, recording: Recording, labels: Sequence[int], spans: Sequence[tuple[int, int]]
     ) -> tuple[TimedLabel, ...]:
-        hop = self.config.frontend.hop * self.config.encoder.stride
         return tuple(
-            TimedLabel(self.alphabet.labels[label], *self._interval(recording, span, hop=hop))
+            TimedLabel(self.alphabet.labels[label], *self._interval(recording, span, hop=self._hop))
             for label, span in zip(labels, spans, strict=True)
         )
 

@@ -1,8 +1,11 @@
 import json
+from typing import Any
+
+import pytest
 
 from ctcasr.reporting.model_card import model_facts, render_model_facts
 
-HEADER = {
+HEADER: dict[str, Any] = {
     "created_with": "ctcasr 0.1.0",
     "modality": "audio",
     "config": {
@@ -41,6 +44,20 @@ def render(header, *, num_bytes=9_600_000):
 
 def test_a_model_is_described_line_by_line():
     assert render(HEADER) == CARD
+
+
+@pytest.mark.parametrize(
+    ("encoder", "words"),
+    [
+        ({"cell": "lstm", "directions": "both"}, "bidirectional LSTM of 3 x 256"),
+        ({"cell": "gru", "directions": "forwards"}, "forward GRU of 3 x 256"),
+        ({"cell": "rnn_relu", "hidden": [64, 32, 8]}, "bidirectional ReLU RNN of 64, 32, 8"),
+    ],
+)
+def test_the_network_is_named_by_cell_directions_and_sizes(encoder, words):
+    config = HEADER["config"] | {"encoder": HEADER["config"]["encoder"] | encoder}
+
+    assert f"stack x 3, {words}, one output per 30 ms\n" in render(HEADER | {"config": config})
 
 
 def test_many_labels_are_cut_and_counted():

@@ -6,6 +6,9 @@ import torch
 
 from ctcasr.config import DecodeConfig
 from ctcasr.errors import AudioError
+from ctcasr.models.encoder import EncoderConfig
+from ctcasr.models.network import Network
+from ctcasr.recognizer import Recognizer
 
 # What transcribe takes
 
@@ -38,6 +41,28 @@ def test_words_have_times_from_the_beginning(recognizer, samples):
     assert 0 < first.start < 0.15  # the first tone is from 0.06 to 0.15 s
     assert 0.36 < first.end <= 0.51  # the last from 0.36 to 0.45 s of 0.51 s
     assert (later.start, later.end) == (first.start + 2, first.end + 2)
+
+
+def test_frames_reduced_between_layers_count_in_every_time(recognizer, samples):
+    torch.manual_seed(0)
+    encoder = EncoderConfig(layers=3, hidden=16, stride=2, reduce_after=(1, 2))
+    config = recognizer.config.model_copy(update={"encoder": encoder})
+    num_labels = len(recognizer.alphabet)
+    reduced = Recognizer(
+        config, recognizer.alphabet, Network(encoder, num_features=20, num_labels=num_labels)
+    )
+    recording = reduced.prepare(samples, sample_rate=8_000)
+
+    (rows,) = reduced.emissions([recording])
+    (aligned,) = reduced.align([recording], ["cad"])
+
+    assert reduced.frame_shift == pytest.approx(8 * 0.01)
+    assert len(rows) == config.num_encoder_frames(len(samples)) == 7  # 0.51 s
+    edges = [edge for label in aligned.labels for edge in (label.start, label.end)]
+    whole = [edge / 0.08 for edge in edges if edge < 0.5]
+    assert whole == pytest.approx([round(edge) for edge in whole])
+    assert 0.15 <= aligned.labels[-1].end <= 0.51
+    assert 0 <= aligned.words[0].start < aligned.words[0].end <= 0.51
 
 
 @pytest.mark.parametrize("rate", [16_000, 44_100, 48_000])

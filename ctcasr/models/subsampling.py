@@ -20,13 +20,20 @@ class SubsamplingKind(StrEnum):
     CONV2D = "conv2d"
 
 
-class FrameStacking(nn.Module):
-    """`stride` neighbouring frames become one wide frame; the last is filled up with zeros.
+def stack_frames(features: Tensor, lengths: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+    """Make one wide frame of `stride` neighbouring ones; the last is filled up with zeros.
 
     Shape:
         features: (B, T, F), zero beyond each length; lengths: (B,).
         returns: (B, ceil(T / stride), F * stride); (B,) ceil(lengths / stride).
     """
+    padded = nn.functional.pad(features, (0, 0, 0, -features.shape[1] % stride))
+    batch, num_frames, size = padded.shape
+    return padded.reshape(batch, num_frames // stride, size * stride), -(-lengths // stride)
+
+
+class FrameStacking(nn.Module):
+    """`stride` neighbouring frames become one wide frame; see `stack_frames` for shapes."""
 
     def __init__(self, num_features: int, stride: int) -> None:
         super().__init__()
@@ -34,12 +41,8 @@ class FrameStacking(nn.Module):
         self.output_size = num_features * stride
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Stack frames; see the class for shapes."""
-        missing = -features.shape[1] % self.stride
-        padded = nn.functional.pad(features, (0, 0, 0, missing))
-        batch, num_frames, _ = padded.shape
-        stacked = padded.reshape(batch, num_frames // self.stride, self.output_size)
-        return stacked, -(-lengths // self.stride)
+        """Stack frames."""
+        return stack_frames(features, lengths, self.stride)
 
 
 class StridedConvolution(nn.Module):

@@ -5,6 +5,8 @@ from typing import Any
 
 from ctcasr.reporting.tables import in_words
 
+_CELLS = {"lstm": "LSTM", "gru": "GRU", "rnn_tanh": "tanh RNN", "rnn_relu": "ReLU RNN"}
+
 
 def model_facts(
     header: Mapping[str, Any], *, name: str, sha256: str, num_parameters: int, num_bytes: int
@@ -28,9 +30,8 @@ def model_facts(
         "size": f"{num_parameters:,} parameters, {_size(num_bytes)}",
         "hears": f"{header['modality']} at {header['sample_rate']:,} Hz, {frontend['kind']}",
         "network": (
-            f"{encoder['subsampling']} x {encoder['stride']}, bidirectional LSTM of "
-            f"{encoder['layers']} x {encoder['hidden']}, one output per "
-            f"{1000 * header['frame_shift']:g} ms"
+            f"{encoder['subsampling']} x {encoder['stride']}, {_recurrence(encoder)}, one output "
+            f"per {1000 * header['frame_shift']:g} ms"
         ),
         "writes": f"{alphabet['unit']}: {shown}{more}",
         "text rules": ", ".join(header["rules"]) or "none",
@@ -46,6 +47,14 @@ def render_model_facts(facts: Mapping[str, str]) -> str:
     """Return facts as a list, one per line. Pure: equal facts give equal text."""
     width = max(map(len, facts))
     return "".join(f"{key:<{width}}  {value}\n" for key, value in facts.items())
+
+
+def _recurrence(encoder: Mapping[str, Any]) -> str:
+    """Return "bidirectional LSTM of 3 x 256"; models without these keys are just that."""
+    hidden, layers = encoder["hidden"], encoder["layers"]
+    sizes = ", ".join(map(str, hidden)) if isinstance(hidden, list) else f"{layers} x {hidden}"
+    way = "bidirectional" if encoder.get("directions", "both") == "both" else "forward"
+    return f"{way} {_CELLS[encoder.get('cell', 'lstm')]} of {sizes}"
 
 
 def _in_words(score: str) -> str:
