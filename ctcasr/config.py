@@ -58,6 +58,9 @@ class DataConfig(Section):
     on_bad: OnBad = OnBad.SKIP
     """`skip` utterances that cannot be read or aligned, listed in skipped.jsonl, or `stop`."""
 
+    max_unreadable: int = Field(10, ge=0)
+    """Recordings that may turn unreadable while training runs; one more stops it, state saved."""
+
     workers: int = Field(2, ge=0)
     """Threads that read recordings ahead; 0 reads in the training thread."""
 

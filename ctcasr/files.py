@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import shutil
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,7 @@ from ctcasr.errors import CtcasrError, OutputError
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _UTF8_MARK = b"\xef\xbb\xbf"
+_UNFINISHED = ".tmp"
 
 
 @contextmanager
@@ -28,7 +30,9 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED
+        )
     except OSError as error:
         raise _cannot_write(path, error) from error
     temporary = Path(name)
@@ -45,6 +49,20 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def unfinished_name(path: Path) -> Path:
+    """Return what to call a file or folder until it is whole; a hidden neighbour."""
+    return path.with_name(f".{path.name}{_UNFINISHED}")
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what processes that were killed have left half written in a folder."""
+    for path in folder.glob(f".*{_UNFINISHED}"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

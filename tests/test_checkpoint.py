@@ -1,8 +1,11 @@
+import errno
 import json
+import os
 
 import pytest
 import torch
 
+import ctcasr.training.checkpoint as checkpoint_module
 from ctcasr.errors import OutputError, RunFolderError
 from ctcasr.training.checkpoint import (
     average_weights,
@@ -78,7 +81,55 @@ def test_a_single_changed_bit_is_noticed(tmp_path):
         load_checkpoint(folder)
 
     assert str(caught.value) == f"{folder}: state.safetensors does not match its recorded SHA-256"
-    assert latest_checkpoint(tmp_path)[0] is None
+
+
+@pytest.mark.parametrize(("found", "changed"), [('"step": 1', '"step": 2'), ("0.5", "0.25")])
+def test_a_changed_fact_is_noticed(tmp_path, found, changed):
+    facts = {"progress": {"loss_sum": 0.5}}
+    folder = save_checkpoint(tmp_path, step=1, tensors={}, facts=facts).folder
+    content = (folder / "state.json").read_text(encoding="utf-8")
+    (folder / "state.json").write_text(content.replace(found, changed), encoding="utf-8")
+
+    with pytest.raises(RunFolderError, match=r"state\.json does not match its recorded SHA-256"):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize("content", ["[]", "1", "null", "{}", '{"sha256": 1}', "\x00", "[" * 9_999])
+def test_facts_that_are_none_are_refused(tmp_path, content):
+    folder = save(tmp_path, 1).folder
+    (folder / "state.json").write_text(content, encoding="utf-8")
+
+    with pytest.raises(RunFolderError, match=str(folder)):
+        load_checkpoint(folder)
+
+
+def test_where_no_checkpoint_is_whole_the_newest_is_named(tmp_path):
+    for step in (1, 2):
+        (save(tmp_path, step).folder / "state.safetensors").write_bytes(b"short")
+
+    with pytest.raises(RunFolderError) as caught:
+        latest_checkpoint(tmp_path)
+
+    newest = tmp_path / "checkpoints" / "step-00000002"
+    assert str(caught.value) == (
+        f"{tmp_path}: none of its 2 checkpoints is whole; the newest: {newest}: state.safetensors "
+        f"does not match its recorded SHA-256; put one back, or begin in another folder"
+    )
+
+
+def test_a_checkpoint_of_another_format_is_refused_by_name(tmp_path, monkeypatch):
+    save(tmp_path, 1)
+    monkeypatch.setattr(checkpoint_module, "_FORMAT", 2)
+    newest = save(tmp_path, 2).folder
+    monkeypatch.undo()
+
+    with pytest.raises(RunFolderError) as caught:
+        latest_checkpoint(tmp_path)
+
+    assert str(caught.value) == (
+        f"{newest}: checkpoint format 2, this release reads 1; go on with the release that wrote "
+        f"it, or begin in another folder"
+    )
 
 
 def test_a_checkpoint_of_the_same_step_is_replaced(tmp_path):
@@ -105,21 +156,54 @@ def test_a_checkpoint_that_cannot_be_written_leaves_those_before_it_whole(tmp_pa
     assert len(broken) == 1
 
 
-def test_an_unfinished_replacement_is_no_checkpoint(tmp_path):
+def test_a_checkpoint_of_the_same_weights_is_whole_at_every_moment(tmp_path, monkeypatch):
     folder = save(tmp_path, 1, value=1.0).folder
-    facts = (folder / "state.json").read_text()
-    save(tmp_path, 1, value=2.0)
-    (folder / "state.json").write_text(facts)  # as if the new one had not been written
 
-    with pytest.raises(RunFolderError, match="SHA-256"):
-        load_checkpoint(folder)
+    def fail(path, text):
+        assert load_checkpoint(folder).facts["note"] == 1
+        raise OutputError("full")
+
+    tensors = {"model.w": torch.ones(3)}
+    save_checkpoint(tmp_path, step=1, tensors=tensors, facts={"note": 1})
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint_module, "write_text", fail)
+        with pytest.raises(OutputError):
+            save_checkpoint(tmp_path, step=1, tensors=tensors, facts={"note": 2})
+    assert load_checkpoint(folder).facts["note"] == 1
+
+    save_checkpoint(tmp_path, step=1, tensors=tensors, facts={"note": 2})
+    assert load_checkpoint(folder).facts["note"] == 2
+
+
+@pytest.mark.parametrize("written", [0, 1])
+def test_a_full_disk_leaves_the_checkpoints_before_it_and_no_litter(tmp_path, monkeypatch, written):
+    first = save(tmp_path, 1).folder
+    calls, fsync = [], os.fsync
+
+    def fill_up(handle):
+        calls.append(handle)
+        if len(calls) > written:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fill_up)
+        with pytest.raises(OutputError) as caught:
+            save(tmp_path, 2)
+
+    assert str(caught.value) == (
+        f"{tmp_path / 'checkpoints' / 'step-00000002'}: cannot be written (No space left on "
+        f"device); the checkpoints before it are whole; free some space, and go on with --resume"
+    )
+    assert list((tmp_path / "checkpoints").iterdir()) == [first]
+    assert load_checkpoint(first).facts["step"] == 1
 
 
 def test_facts_are_readable_json(tmp_path):
     facts = json.loads((save(tmp_path, 5).folder / "state.json").read_text(encoding="utf-8"))
 
     assert list(facts) == sorted(facts)
-    assert len(facts["sha256"]) == 64
+    assert len(facts["sha256"]) == len(facts["tensors_sha256"]) == 64
 
 
 def test_pruning_keeps_what_it_is_told_and_nothing_of_other_names(tmp_path):

@@ -3,13 +3,14 @@
 Decoding and resampling run in C without Python's lock, so threads keep up with the step and
 nothing needs to be pickled, forked or spawned. A thread makes a whole batch, padding included: the
 training thread only takes it, and does not compete for Python's lock once per utterance. Every
-draw is keyed, so how far the threads run ahead changes nothing.
+draw is keyed, so how far the threads run ahead changes nothing. Where data gives out, the batch in
+question has not been taken, and the run can be saved as it is.
 """
 
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from ctcasr.alphabet import frames_needed
 from ctcasr.batching import Batch, pad_labels, pad_waveforms, plan_batches
-from ctcasr.errors import AudioError
+from ctcasr.errors import AudioError, TrainingError
 from ctcasr.frontends.augmentation import (
     AugmentConfig,
     Distortion,
@@ -35,6 +36,10 @@ from ctcasr.frontends.utterance_audio import load_utterance
 from ctcasr.manifest.utterance import Utterance
 
 _BATCHES_PER_WORKER = 2  # one under way and one ready
+
+
+class LoadingError(TrainingError):
+    """Training data gave out; nothing of the batch in question was used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +68,23 @@ class _Plan:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A recording that could not be read while training ran."""
+    """An example that had to be left out while training ran.
+
+    Attributes:
+        id: of the recording that could not be read; the example may join it with others.
+        reason: why not.
+    """
 
     id: str
     reason: str
+
+
+class _PartError(AudioError):
+    """A recording of an example cannot be read."""
+
+    def __init__(self, recording: str, reason: str) -> None:
+        self.id = recording
+        super().__init__(reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +93,7 @@ class LoadedBatch:
 
     Attributes:
         batch: of all that could be read; None where nothing could.
-        unreadable: the rest.
+        unreadable: the rest, one for each example.
     """
 
     batch: Batch | None
@@ -122,6 +140,8 @@ class TrainingData:
         seed: of every draw.
         workers: reading threads; 0 reads in the training thread.
         cache_mb: memory for decoded recordings.
+        max_unreadable: recordings that may turn unreadable before `LoadingError` is raised; None
+            sets no limit.
     """
 
     def __init__(
@@ -137,7 +157,9 @@ class TrainingData:
         seed: int,
         workers: int,
         cache_mb: int,
+        max_unreadable: int | None = None,
     ) -> None:
+        self.max_unreadable = max_unreadable
         self.items = sorted(items, key=lambda item: item.utterance.id)
         self._frontend = frontend
         self._augment = augment
@@ -150,8 +172,13 @@ class TrainingData:
         self._cache = WaveformCache(sample_rate=frontend.sample_rate, limit_mb=cache_mb)
         self._companions = _by_speaker(self.items)
 
-    def epoch(self, epoch: int, *, first_batch: int = 0) -> "EpochBatches":
-        """Return the batches of epoch 0, 1, ... from `first_batch` on."""
+    def epoch(
+        self, epoch: int, *, first_batch: int = 0, unreadable: Collection[str] = ()
+    ) -> "EpochBatches":
+        """Return the batches of epoch 0, 1, ... from `first_batch` on.
+
+        `unreadable` are the ids of the recordings that could not be read before.
+        """
         plans = [self._plan(item, epoch) for item in self.items]
         lengths = [max(1, round(plan.seconds * 1000 / self._frontend.hop_ms)) for plan in plans]
         generator = keyed_generator("batches", self._seed, epoch)
@@ -166,6 +193,7 @@ class TrainingData:
             [[plans[index] for index in batch] for batch in batches],
             first_batch=first_batch,
             workers=self._workers,
+            unreadable=unreadable,
         )
 
     def _plan(self, item: Labelled, epoch: int) -> _Plan:
@@ -215,19 +243,25 @@ class TrainingData:
             try:
                 waveforms.append(self._load_example(plan))
                 kept.append(plan)
-            except AudioError as error:
-                unreadable.append(Unreadable(plan.id, str(error)))
+            except _PartError as error:
+                unreadable.append(Unreadable(error.id, str(error)))
         return LoadedBatch(self._collate(kept, waveforms) if kept else None, tuple(unreadable))
 
     def _load_example(self, plan: _Plan) -> NDArray[np.float32]:
         rate, below_db = self._frontend.sample_rate, plan.distortion.trim_db
-        whole = [self._cache.load(part.utterance) for part in plan.parts]
+        whole = [self._load_part(part.utterance) for part in plan.parts]
         if below_db is not None:
             trimmed = [trim_edges(part, below_db=below_db, sample_rate=rate) for part in whole]
             example = self._make_example(trimmed, plan)
             if self._num_encoder_frames(len(example)) >= frames_needed(self._labels(plan)):
                 return example
         return self._make_example(whole, plan)
+
+    def _load_part(self, utterance: Utterance) -> NDArray[np.float32]:
+        try:
+            return self._cache.load(utterance)
+        except AudioError as error:
+            raise _PartError(utterance.id, str(error)) from error
 
     def _make_example(
         self, parts: Sequence[NDArray[np.float32]], plan: _Plan
@@ -265,7 +299,7 @@ class EpochBatches:
         num_batches: batches in the whole epoch.
         position: batches of the epoch that are taken, those without a readable recording too.
         waited: seconds the training thread has waited for data.
-        unreadable: recordings that failed so far; their batch went on without them.
+        unreadable: examples that failed so far; their batch went on without them.
     """
 
     def __init__(
@@ -275,8 +309,10 @@ class EpochBatches:
         *,
         first_batch: int,
         workers: int,
+        unreadable: Collection[str],
     ) -> None:
         self._data = data
+        self._all_unreadable = set(unreadable)  # recordings, in all epochs
         self._todo = batches[first_batch:]
         self._workers = workers
         self.num_batches = len(batches)
@@ -285,35 +321,59 @@ class EpochBatches:
         self.unreadable: list[Unreadable] = []
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield batches in order, reading ahead."""
+        """Yield batches in order, reading ahead.
+
+        Raises:
+            LoadingError: too many recordings are unreadable, or reading failed otherwise.
+        """
         todo = iter(self._todo)
         if self._workers == 0:
             for plans in todo:
-                yield from self._take(partial(self._data.load_batch, plans))
+                yield from self._take(plans, partial(self._data.load_batch, plans))
             return
         with ThreadPoolExecutor(self._workers, thread_name_prefix="loading") as pool:
-            ahead: deque[Future[LoadedBatch]] = deque()
+            ahead: deque[tuple[Sequence[_Plan], Future[LoadedBatch]]] = deque()
             try:
                 while True:
                     while len(ahead) < _BATCHES_PER_WORKER * self._workers and (
                         coming := next(todo, None)
                     ):
-                        ahead.append(pool.submit(self._data.load_batch, coming))
+                        ahead.append((coming, pool.submit(self._data.load_batch, coming)))
                     if not ahead:
                         return
-                    yield from self._take(ahead.popleft().result)
+                    plans, loading = ahead.popleft()
+                    yield from self._take(plans, loading.result)
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def _take(self, load: Callable[[], LoadedBatch]) -> Iterator[Batch]:
+    def _take(self, plans: Sequence[_Plan], load: Callable[[], LoadedBatch]) -> Iterator[Batch]:
         """Yield the next batch, if anything of it could be read."""
         started = time.perf_counter()
-        loaded = load()
+        try:
+            loaded = load()
+        except Exception as error:  # whatever a library raises; the thread is not the one to say it
+            raise LoadingError(
+                f"the batch of {', '.join(plan.id for plan in plans)} could not be made: "
+                f"{type(error).__name__}: {error}; look at these recordings, and go on with "
+                f"--resume"
+            ) from error
         self.waited += time.perf_counter() - started
+        self._require_few(loaded.unreadable)
         self.unreadable.extend(loaded.unreadable)
         self.position += 1
         if loaded.batch is not None:
             yield loaded.batch
+
+    def _require_few(self, unreadable: Sequence[Unreadable]) -> None:
+        self._all_unreadable.update(one.id for one in unreadable)
+        limit = self._data.max_unreadable
+        if limit is not None and len(self._all_unreadable) > limit:
+            last = unreadable[-1]
+            raise LoadingError(
+                f"{len(self._all_unreadable)} recordings have turned unreadable while training "
+                f"ran, data.max_unreadable allows {limit}; the last: {last.id}: {last.reason}; put "
+                f"them back, and go on with --resume"
+            )
 
 
 def _by_speaker(items: Sequence[Labelled]) -> Mapping[str | None, list[Labelled]]:

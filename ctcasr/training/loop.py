@@ -1,4 +1,4 @@
-"""The training loop: batches in, better weights out, a checkpoint at every epoch.
+"""The training loop: batches in, better weights out, checkpoints on the way.
 
 The position of a run is (epoch, batch, step), and everything random is drawn from the seed and
 that position, so going on from a checkpoint repeats exactly what an unbroken run would have done.
@@ -7,11 +7,12 @@ that position, so going on from a checkpoint repeats exactly what an unbroken ru
 import math
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +30,7 @@ from ctcasr.settings import Section
 from ctcasr.training.checkpoint import (
     Checkpoint,
     average_weights,
+    checkpoint_folder,
     list_checkpoints,
     load_checkpoint,
     prune_checkpoints,
@@ -36,7 +38,7 @@ from ctcasr.training.checkpoint import (
 )
 from ctcasr.training.dev_set import DevScores, DevSet
 from ctcasr.training.interruption import Interrupted, StopRequest
-from ctcasr.training.loading import EpochBatches, TrainingData
+from ctcasr.training.loading import EpochBatches, LoadingError, TrainingData
 from ctcasr.training.metrics import EpochReport, MetricsLog, StepReport, TrainingObserver
 from ctcasr.training.optim import (
     OptimConfig,
@@ -46,6 +48,9 @@ from ctcasr.training.optim import (
     make_optimizer,
     moments,
 )
+
+_WORSE_THAN_GUESSING = 2.0
+"""Times the loss of a network that guesses; runs that recover stay below (docs/log.md)."""
 
 
 class Precision(StrEnum):
@@ -87,6 +92,17 @@ class TrainingConfig(Section):
     max_bad_steps: int = Field(5, ge=0)
     """Steps in a row with a loss or gradient that is not finite before the run stops."""
 
+    checkpoint_minutes: float = Field(10.0, ge=0)
+    """Minutes between checkpoints inside an epoch, beside the one at its end; 0 writes one after
+    every step."""
+
+    keep_checkpoints: int = Field(2, ge=1)
+    """Newest checkpoints kept, beside those that are averaged; one alone may be damaged."""
+
+    deterministic: bool = False
+    """On a GPU: only kernels that give the same bits each time, and the CTC loss on the CPU, which
+    is slower. On a CPU, training always is."""
+
 
 @dataclass(slots=True)
 class Progress:
@@ -98,6 +114,7 @@ class Progress:
     bad_steps: int = 0  # in a row
     loss_sum: float = 0.0
     label_count: int = 0
+    guess_sum: float = 0.0  # nats of a network that holds all labels of a frame equally probable
     norm_sum: float = 0.0
     clipped_steps: int = 0
     steps_in_epoch: int = 0
@@ -106,12 +123,14 @@ class Progress:
     padded_seconds: float = 0.0  # the same with the padding of its batches
     learning_rate: float = 0.0  # of the last step
     history: list[tuple[int, int, float | None]] = field(default_factory=list)  # epoch, step, CER
+    unreadable: list[str] = field(default_factory=list)  # recordings, each named once
 
     def start_epoch(self) -> None:
         """Forget the sums of the epoch before."""
         self.batch = self.label_count = self.steps_in_epoch = self.skipped = 0
         self.clipped_steps = 0
-        self.loss_sum = self.norm_sum = self.audio_seconds = self.padded_seconds = 0.0
+        self.loss_sum = self.guess_sum = self.norm_sum = 0.0
+        self.audio_seconds = self.padded_seconds = 0.0
 
     @property
     def padding(self) -> float:
@@ -135,6 +154,7 @@ class Trainer:
         dev: the dev set; without one there is no early stopping, and averages are of the last.
         seed: of dropout.
         observer: who is told.
+        facts: asked at every checkpoint for what else it should hold, as JSON.
     """
 
     def __init__(
@@ -151,6 +171,7 @@ class Trainer:
         seed: int,
         device: torch.device,
         observer: TrainingObserver,
+        facts: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self.run = run
         self.network = network
@@ -163,10 +184,14 @@ class Trainer:
         self.seed = seed
         self.device = device
         self.observer = observer
+        self.facts = facts
         self.optimizer = make_optimizer(optim, network)
         self.progress = Progress()
         self.metrics = MetricsLog(run / "metrics.jsonl")
         self._autocast_enabled = uses_bf16(training.precision, device)
+        # The backward pass of torch's CTC loss is not deterministic on a GPU.
+        self._loss_device = torch.device("cpu") if training.deterministic else device
+        self._saved_at = time.monotonic()
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint."""
@@ -181,11 +206,17 @@ class Trainer:
         """Train to the end and return the averaged weights.
 
         Raises:
-            TrainingError: losses stay non-finite, or a batch does not fit in memory.
+            TrainingError: losses stay non-finite or grow, or a batch does not fit in memory.
+            LoadingError: the data gave out; a checkpoint has been written.
             Interrupted: `stop` was requested; a checkpoint has been written.
         """
-        while self.progress.epoch < self.training.epochs and not self._is_stuck():
-            self._run_epoch(stop)
+        self._saved_at = time.monotonic()
+        try:
+            while self.progress.epoch < self.training.epochs and not self._is_stuck():
+                self._run_epoch(stop)
+        except LoadingError:
+            self._save()
+            raise
         return average_weights(self._checkpoints_to_average())
 
     def _is_stuck(self) -> bool:
@@ -196,7 +227,9 @@ class Trainer:
         progress = self.progress
         started, cpu_started = time.perf_counter(), time.process_time()
         seconds_done = progress.audio_seconds
-        batches = self.data.epoch(progress.epoch, first_batch=progress.batch)
+        batches = self.data.epoch(
+            progress.epoch, first_batch=progress.batch, unreadable=progress.unreadable
+        )
         self.network.train()
         for batch in batches:
             self._step(batch, batches.num_batches)
@@ -208,7 +241,10 @@ class Trainer:
             if stop.signal_number is not None:
                 self._save()
                 raise Interrupted(stop.signal_number)
+            if time.monotonic() - self._saved_at >= 60 * self.training.checkpoint_minutes:
+                self._save()
         self._note_unreadable(batches)
+        self._require_learning()
         trained = time.perf_counter() - started
         scores = self.score_dev()
         report = EpochReport(
@@ -230,9 +266,12 @@ class Trainer:
         progress.epoch += 1
         progress.history.append((progress.epoch, progress.step, scores.dev_cer))
         progress.start_epoch()
-        self.metrics.append(report)  # before the checkpoint: a resumed run cuts it back, if need be
-        self._save()
+        # Both logs before the checkpoint: a resumed run cuts them back, if need be.
+        self.metrics.append(report)
         self.observer.on_epoch(report)
+        self._save()
+        if stop.signal_number is not None:
+            raise Interrupted(stop.signal_number)
 
     def _step(self, batch: Batch, num_batches: int) -> None:
         """Take one optimizer step."""
@@ -243,7 +282,7 @@ class Trainer:
             group["lr"] = progress.learning_rate
         _seed_dropout(self.seed, progress.step)
         try:
-            losses = self._losses(batch)
+            losses, frames = self._losses(batch)
             num_labels = max(1, int(batch.label_lengths.sum()))
             loss = losses.sum() / num_labels
             self.optimizer.zero_grad(set_to_none=True)
@@ -262,26 +301,29 @@ class Trainer:
             progress.bad_steps = 0
             progress.loss_sum += float(losses.detach().sum())
             progress.label_count += num_labels
+            progress.guess_sum += int(frames.sum()) * math.log(len(self.alphabet))
             progress.norm_sum += norm
             progress.clipped_steps += norm > self.optim.max_grad_norm
             progress.steps_in_epoch += 1
         else:
             self._note_bad_step(batch, losses.detach())
 
-    def _losses(self, batch: Batch) -> Tensor:
+    def _losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return each utterance's loss, and its encoder frames."""
         distortion = batch.distortion.to(self.device) if batch.distortion else None
         features, lengths = self.features(
             batch.waveforms.to(self.device), batch.lengths.to(self.device), distortion
         )
         with self._autocast():
             logits, lengths = self.network(features, lengths)
-        return ctc_loss(
-            logits,
-            lengths,
-            batch.labels.to(self.device),
-            batch.label_lengths.to(self.device),
+        losses = ctc_loss(
+            logits.to(self._loss_device),
+            lengths.to(self._loss_device),
+            batch.labels.to(self._loss_device),
+            batch.label_lengths.to(self._loss_device),
             blank=self.alphabet.blank,
         )
+        return losses, lengths
 
     def _autocast(self) -> AbstractContextManager[None]:
         return torch.autocast(
@@ -289,11 +331,16 @@ class Trainer:
         )
 
     def _note_unreadable(self, batches: EpochBatches) -> None:
-        """Name what could not be read since the last step."""
+        """Count what could not be read since the last step, and name what is new."""
+        progress, limit = self.progress, self.data.max_unreadable
         for unreadable in batches.unreadable:
-            self.observer.on_warning(
-                f"epoch {self.progress.epoch + 1}: {unreadable.id} left out: {unreadable.reason}"
-            )
+            if unreadable.id not in progress.unreadable:
+                progress.unreadable.append(unreadable.id)
+                allowed = "" if limit is None else f", data.max_unreadable allows {limit}"
+                self.observer.on_warning(
+                    f"epoch {progress.epoch + 1}: {unreadable.id} left out: {unreadable.reason} "
+                    f"({len(progress.unreadable)} unreadable so far{allowed})"
+                )
         self.progress.skipped += len(batches.unreadable)
         batches.unreadable.clear()
 
@@ -314,8 +361,27 @@ class Trainer:
         if progress.bad_steps > self.training.max_bad_steps:
             raise TrainingError(
                 f"{message}; training.max_bad_steps allows {self.training.max_bad_steps}: look at "
-                f"these utterances, or lower optim.peak_lr"
+                f"these utterances, or lower optim.peak_lr; {self._last_good()}"
             )
+
+    def _require_learning(self) -> None:
+        """Stop where the epoch's losses are far worse than those of a network that guesses."""
+        progress = self.progress
+        if progress.loss_sum > _WORSE_THAN_GUESSING * progress.guess_sum:
+            num_labels = max(1, progress.label_count)
+            raise TrainingError(
+                f"epoch {progress.epoch + 1}: the training diverged: the mean loss is "
+                f"{progress.loss_sum / num_labels:.4g} nats per label, and guessing would give "
+                f"{progress.guess_sum / num_labels:.4g}; lower optim.peak_lr "
+                f"({self.optim.peak_lr:g}) and begin in another folder; {self._last_good()}"
+            )
+
+    def _last_good(self) -> str:
+        """Say which checkpoint has the weights of the last whole epoch."""
+        if not self.progress.history:
+            return "no epoch had been finished"
+        epoch, step, _ = self.progress.history[-1]
+        return f"epoch {epoch} is kept in {checkpoint_folder(self.run, step)}"
 
     def score_dev(self) -> DevScores:
         """Score the dev set with the weights as they are."""
@@ -347,11 +413,13 @@ class Trainer:
         tensors = {f"model.{name}": t for name, t in self.network.state_dict().items()}
         for name, tensor in moments(self.optimizer, self.network).items():
             tensors[f"optimizer.{name}"] = tensor
-        facts = {"progress": asdict(self.progress)}
+        facts = {**self.facts(), "progress": asdict(self.progress)}
         save_checkpoint(self.run, step=self.progress.step, tensors=tensors, facts=facts)
-        keep = {step for _, step, _ in self._epochs_to_average()}
-        newest = [int(folder.name.removeprefix("step-")) for folder in list_checkpoints(self.run)]
-        prune_checkpoints(self.run, keep=keep | set(sorted(newest)[-2:]))
+        last_epoch = self.progress.history[-1:]
+        keep = {step for _, step, _ in [*self._epochs_to_average(), *last_epoch]}
+        steps = [int(folder.name.removeprefix("step-")) for folder in list_checkpoints(self.run)]
+        prune_checkpoints(self.run, keep=keep | set(steps[-self.training.keep_checkpoints :]))
+        self._saved_at = time.monotonic()
 
     def _epochs_to_average(self) -> Sequence[tuple[int, int, float | None]]:
         history = self.progress.history
