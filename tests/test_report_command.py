@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import shutil
 from html.parser import HTMLParser
@@ -227,6 +228,16 @@ def test_a_page_that_stands_is_left_as_it_is(experiments):
     write_report(experiments)
 
     assert (experiments / "b" / "report.html").read_text(encoding="utf-8") == "mine"
+
+
+def test_the_page_of_a_run_that_has_gone_on_is_written_anew(experiments):
+    page = experiments / "b" / "report.html"
+    page.write_text("old", encoding="utf-8")
+    os.utime(page, (1, 1))
+
+    write_report(experiments)
+
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
 def test_only_keys_that_differ_are_shown(experiments):

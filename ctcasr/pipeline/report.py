@@ -23,7 +23,7 @@ def write_report(folder: Path) -> Path:
     """Write the page of whatever a folder is; return its path.
 
     A run gets report.html; an evaluation report.md and report.html; a folder of runs index.html,
-    and a page for each run that has none.
+    and each run a page where it has none, or one older than its metrics.
 
     Raises:
         RunFolderError: the folder is none of these.
@@ -106,7 +106,7 @@ def _write_index(folder: Path, runs: list[Path]) -> Path:
 def _row(run: Path, folder: Path) -> ExperimentRow:
     record = read_run(run)
     page = RunFolder(run).report
-    if not page.is_file():
+    if not _is_current(page):
         write_text(page, _render_run(record))
     errors = [report for report in record.epochs if report.dev_cer is not None]
     best = min(errors, key=lambda report: report.dev_cer or 0.0, default=None)
@@ -124,6 +124,16 @@ def _row(run: Path, folder: Path) -> ExperimentRow:
         settings=flatten(record.settings),
         scores=scores,
         damage=[*record.damage, *damage],
+    )
+
+
+def _is_current(page: Path) -> bool:
+    """Return whether a run's page stands and is no older than what it was made from."""
+    sources = [page.with_name(name) for name in ("run.json", "metrics.jsonl")]
+    return page.is_file() and all(
+        page.stat().st_mtime_ns >= source.stat().st_mtime_ns
+        for source in sources
+        if source.is_file()
     )
 
 
