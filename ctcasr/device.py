@@ -1,5 +1,7 @@
 """Where torch computes: the device a user names, and whether its memory sufficed."""
 
+import os
+
 import torch
 
 from ctcasr.errors import ConfigError
@@ -25,6 +27,17 @@ def pick_device(device: str) -> torch.device:
             f"give --device cpu"
         )
     return chosen
+
+
+def compute_deterministically() -> None:
+    """Have torch use kernels that give the same bits each time, and name those that have none.
+
+    To be called before a GPU is first used: cuBLAS reads its setting then.
+
+    Source: PyTorch's notes on reproducibility.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from ctcasr.config import RunConfig, load_config
 from ctcasr.errors import CtcasrError
-from ctcasr.pipeline.train import describe_epoch, train
+from ctcasr.pipeline.run_log import describe_epoch
+from ctcasr.pipeline.train import train
 from ctcasr.training.interruption import Interrupted
 from ctcasr.training.metrics import EpochReport, StepReport
 

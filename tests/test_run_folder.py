@@ -44,6 +44,25 @@ def test_a_file_is_no_run_folder(tmp_path):
     )
 
 
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    (tmp_path / "log.txt").write_text("somebody's", encoding="utf-8")
+    assert refusal(RunFolder(tmp_path)) == (
+        f"{tmp_path}: not empty, and no run to go on with (config.yaml is missing); name another "
+        f"folder"
+    )
+
+
+def test_a_run_killed_before_its_first_file_is_ready_to_begin_and_leaves_no_litter(tmp_path):
+    litter = tmp_path / ".config.yaml.x1.tmp"
+    litter.touch()
+    folder = RunFolder(tmp_path)
+
+    folder.require_ready(CONFIG, manifests=MANIFESTS, resume=True)
+    folder.begin(CONFIG, manifests=MANIFESTS)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml", "run.json"]
+
+
 def test_changed_keys_are_named(begun):
     other = parse_config({"optim": {"peak_lr": 0.5}, "seed": 3})
     assert refusal(begun, config=other) == (
@@ -54,16 +73,23 @@ def test_changed_keys_are_named(begun):
 
 def test_a_key_younger_than_the_run_had_its_default(begun):
     stored = yaml.safe_load((begun.path / "config.yaml").read_text(encoding="utf-8"))
-    del stored["decode"]["lm_unit"], stored["decode"]["alpha"]
+    del stored["augment"]["warp"], stored["training"]["patience"]
     (begun.path / "config.yaml").write_text(yaml.safe_dump(stored), encoding="utf-8")
 
     begun.require_ready(CONFIG, manifests=MANIFESTS, resume=True)
-    other = parse_config({"decode": {"alpha": 2}})
-    assert "decode.alpha (0.5 -> 2.0)" in refusal(begun, config=other)
+    other = parse_config({"training": {"patience": 2}})
+    assert "training.patience (None -> 2)" in refusal(begun, config=other)
 
 
 def test_what_cannot_change_the_result_may_change(begun):
-    other = parse_config({"data": {"workers": 0, "cache_mb": 1, "train": "moved.jsonl"}})
+    other = parse_config(
+        {
+            "data": {"workers": 0, "cache_mb": 1, "train": "moved.jsonl", "max_unreadable": 0},
+            "training": {"checkpoint_minutes": 1, "keep_checkpoints": 9},
+            "decode": {"beam": 9, "hotwords": {"zoo": 3}},
+            "score": {"rules": ["lowercase"]},
+        }
+    )
     begun.require_ready(other, manifests=MANIFESTS, resume=True)
 
 

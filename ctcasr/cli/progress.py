@@ -125,7 +125,7 @@ class TrainingDisplay:
 
     def on_epoch(self, report: "EpochReport") -> None:
         """Print a line about the epoch."""
-        from ctcasr.pipeline.train import describe_epoch
+        from ctcasr.pipeline.run_log import describe_epoch
 
         if report.dev_cer is not None:
             self._dev_error = f"dev CER {report.dev_cer:.1%}  "

@@ -10,11 +10,18 @@ import yaml
 
 from ctcasr.config import RunConfig
 from ctcasr.errors import RunFolderError
-from ctcasr.files import write_text
+from ctcasr.files import remove_unfinished, write_text
 from ctcasr.pipeline.provenance import command_line, commit, versions
 
-# What may change between a run and its resumption without changing its result.
-_FREE_KEYS = frozenset({"data.workers", "data.cache_mb", "data.train", "data.dev"})
+# What may change between a run and its resumption without changing what is learned.
+_FREE_KEYS = frozenset(
+    {
+        *("data.train", "data.dev", "data.on_bad", "data.max_unreadable"),
+        *("data.workers", "data.cache_mb"),
+        *("training.checkpoint_minutes", "training.keep_checkpoints"),
+    }
+)
+_FREE_SECTIONS = frozenset({"decode", "score"})
 
 
 class RunFolder:
@@ -46,7 +53,7 @@ class RunFolder:
 
         Raises:
             RunFolderError: the folder is not empty and `resume` was not given; or what stands there
-                was made with other settings or data.
+                is no run, or was made with other settings or data.
         """
         if self.path.exists() and not self.path.is_dir():
             raise RunFolderError(f"{self.path}: a file; name a folder for the run")
@@ -56,8 +63,13 @@ class RunFolder:
                 f"{self.path}: not empty; add --resume to go on with the run there, or name "
                 f"another folder"
             )
-        if occupied and self._config_file.is_file():
+        if self._config_file.is_file():
             self._check_same(config, manifests)
+        elif occupied and not self._is_barely_begun():
+            raise RunFolderError(
+                f"{self.path}: not empty, and no run to go on with (config.yaml is missing); name "
+                f"another folder"
+            )
 
     def begin(self, config: RunConfig, *, manifests: Mapping[str, str]) -> None:
         """Write down what the run is made of, before its first step.
@@ -65,6 +77,8 @@ class RunFolder:
         Raises:
             OutputError: the folder cannot be written.
         """
+        for folder in (self.path, self.path / "checkpoints"):
+            remove_unfinished(folder)
         write_text(self._config_file, config.to_yaml())
         self._write(
             {
@@ -99,14 +113,7 @@ class RunFolder:
         write_text(self._facts_file, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
 
     def _check_same(self, config: RunConfig, manifests: Mapping[str, str]) -> None:
-        # A key that is younger than the run had the effect of its default.
-        before = flatten(RunConfig().model_dump(mode="json")) | flatten(self.stored_config())
-        now = flatten(config.model_dump(mode="json"))
-        changed = [
-            f"{key} ({before.get(key)!r} -> {now.get(key)!r})"
-            for key in sorted(before.keys() | now.keys())
-            if key not in _FREE_KEYS and before.get(key) != now.get(key)
-        ]
+        changed = changed_keys(self.stored_config(), config.model_dump(mode="json"))
         if changed:
             raise RunFolderError(
                 f"{self.path}: cannot go on, since these keys have changed: {', '.join(changed)}; "
@@ -124,6 +131,10 @@ class RunFolder:
                 f"{', '.join(other)}; set them back, or begin in another folder"
             )
 
+    def _is_barely_begun(self) -> bool:
+        """Return whether a run was killed while it wrote its first file."""
+        return all(path.match(".config.yaml.*.tmp") for path in self.path.iterdir())
+
     def stored_config(self) -> dict[str, Any]:
         """Return the configuration that the run began with.
 
@@ -140,6 +151,20 @@ class RunFolder:
             ) from error
 
 
+def changed_keys(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return "key (old -> new)" for each key that decides what is learned and has changed.
+
+    A key that is younger than the run had the effect of its default.
+    """
+    old = flatten(RunConfig().model_dump(mode="json")) | flatten(before)
+    new = flatten(now)
+    return [
+        f"{key} ({old.get(key)!r} -> {new.get(key)!r})"
+        for key in sorted(old.keys() | new.keys())
+        if not _is_free(key) and old.get(key) != new.get(key)
+    ]
+
+
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return nested sections as one mapping of dotted keys."""
     flat: dict[str, Any] = {}
@@ -149,6 +174,10 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def _is_free(key: str) -> bool:
+    return key in _FREE_KEYS or key.split(".", maxsplit=1)[0] in _FREE_SECTIONS
 
 
 def _now() -> str:

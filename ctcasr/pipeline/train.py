@@ -1,9 +1,11 @@
 """Train: from two manifests and a configuration to a model file in a run folder."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,8 +15,8 @@ from ctcasr.bundle import load, save_recognizer
 from ctcasr.checking import Unusable, find_usable
 from ctcasr.config import OnBad, RunConfig
 from ctcasr.decoder import TextDecoder, read_sources
-from ctcasr.device import pick_device
-from ctcasr.errors import ConfigError, ManifestError
+from ctcasr.device import compute_deterministically, pick_device
+from ctcasr.errors import ConfigError, ManifestError, OutputError, RunFolderError
 from ctcasr.files import write_text
 from ctcasr.frontends.augmentation import NO_AUGMENTATION
 from ctcasr.frontends.feature_stats import FeatureStats, measure_feature_stats
@@ -24,7 +26,10 @@ from ctcasr.manifest import Utterance, read_manifest
 from ctcasr.models.network import Network
 from ctcasr.pipeline.provenance import ctcasr_version, file_sha256
 from ctcasr.pipeline.report import write_training_report
+from ctcasr.pipeline.resumption import describe_new_setting, describe_run, require_same_run
 from ctcasr.pipeline.run_folder import RunFolder
+from ctcasr.pipeline.run_log import RunLog
+from ctcasr.pipeline.run_record import read_run
 from ctcasr.recognizer import Recognizer
 from ctcasr.text_rules import apply_rules
 from ctcasr.training.checkpoint import latest_checkpoint
@@ -32,7 +37,7 @@ from ctcasr.training.dev_set import DevScores, DevSet
 from ctcasr.training.interruption import Interrupted, listen_for_stop
 from ctcasr.training.loading import Labelled, TrainingData
 from ctcasr.training.loop import Trainer, seed_everything
-from ctcasr.training.metrics import EpochReport, StepReport, TrainingObserver, append_json_line
+from ctcasr.training.metrics import EpochReport, StepReport, TrainingObserver
 from ctcasr.training.warm_start import match_weights
 
 
@@ -84,7 +89,7 @@ def train(
 
     Raises:
         CtcasrError: a mistake in configuration, manifests or run folder; nothing usable to learn.
-        TrainingError: losses stay non-finite, or a batch does not fit in memory.
+        TrainingError: the training diverged, its data gave out, or a batch does not fit in memory.
         Interrupted: SIGINT or SIGTERM; the state is saved.
     """
     place = pick_device(device)
@@ -92,20 +97,36 @@ def train(
     digests = {key: file_sha256(Path(path)) for key, (path, _) in manifests.items()}
     folder = RunFolder(run)
     folder.require_ready(config, manifests=digests, resume=resume)
+    checkpoint, damaged = latest_checkpoint(run) if resume else (None, [])
     sets = prepare_sets(config, {key: items for key, (_, items) in manifests.items()})
     # What the finished model is to decode with; better refused now than after hours.
     TextDecoder(config.decode, sets.alphabet, read_sources(config.decode, {}))
+    notes = list(damaged)
+    this_run = describe_run(config, sets.alphabet, place)
+    if checkpoint is not None:
+        require_same_run(checkpoint, this_run)
+        notes += describe_new_setting(checkpoint, this_run)
+        notes += _describe_new_sets(folder, sets, limit=config.data.max_unreadable)
+    elif folder.model.is_file():
+        raise RunFolderError(
+            f"{run}: holds a finished model, and no checkpoint to go on from; name another folder"
+        )
     folder.begin(config, manifests=digests)
-    log = _LoggingObserver(folder.log, observer or SilentObserver())
-    _write_skipped(folder, sets, log)
-    with _reporting_the_end(folder, log), _noting_the_end(folder), listen_for_stop() as stop:
-        trainer = _make_trainer(config, sets, folder, place, log)
-        if resume:
-            checkpoint, broken = latest_checkpoint(run)
-            for message in broken:
-                log.on_warning(message)
-            if checkpoint is not None:
-                trainer.resume(checkpoint)
+    log = RunLog(folder.log, observer or SilentObserver())
+    log.cut_back(checkpoint.facts["log_bytes"] if checkpoint is not None else 0)
+    _write_skipped(folder, sets)
+    for note in [*_describe_skipped(folder, sets), *_compute_as_asked(config, place)]:
+        (log.on_warning if checkpoint is None else log.repeat)(note)
+    for note in notes:
+        log.on_warning(note)
+    with _reporting_the_end(folder, log), _noting_the_end(folder, log), listen_for_stop() as stop:
+        trainer = _make_trainer(
+            config, sets, folder, place, log, this_run=this_run, is_fresh=checkpoint is None
+        )
+        if checkpoint is None:
+            trainer.metrics.cut_back(last_epoch=0)
+        else:
+            trainer.resume(checkpoint)
         weights = trainer.fit(stop)
         scores = _finish(config, sets, folder, trainer, weights, digests)
         folder.write_facts(scores=scores)
@@ -194,14 +215,44 @@ def _require_some(
         )
 
 
-def _write_skipped(folder: RunFolder, sets: TrainingSets, log: "_LoggingObserver") -> None:
-    folder.skipped.unlink(missing_ok=True)
-    write_text(folder.skipped, "")
-    for name, bad in sets.skipped:
-        record = {"set": name, "id": bad.id, "kind": bad.kind, "reason": bad.message}
-        append_json_line(folder.skipped, record)
-    for (name, kind), ids in _group_skipped(sets.skipped).items():
-        log.on_warning(f"left out of {name}, {kind}: {', '.join(ids)}; why: {folder.skipped}")
+def _write_skipped(folder: RunFolder, sets: TrainingSets) -> None:
+    lines = [
+        json.dumps(
+            {"set": name, "id": bad.id, "kind": bad.kind, "reason": bad.message},
+            ensure_ascii=False,
+        )
+        for name, bad in sets.skipped
+    ]
+    write_text(folder.skipped, "".join(line + "\n" for line in lines))
+
+
+def _describe_skipped(folder: RunFolder, sets: TrainingSets) -> list[str]:
+    return [
+        f"left out of {name}, {kind}: {', '.join(ids)}; why: {folder.skipped}"
+        for (name, kind), ids in _group_skipped(sets.skipped).items()
+    ]
+
+
+def _describe_new_sets(folder: RunFolder, sets: TrainingSets, *, limit: int) -> list[str]:
+    """Return a line where a run that goes on has other items than it began with.
+
+    Raises:
+        RunFolderError: more than `limit` of them can be used no longer.
+    """
+    before = {(record["set"], record["id"]) for record in read_run(folder.path).skipped}
+    now = {(name, bad.id): bad.message for name, bad in sets.skipped}
+    lost = [item for item in now if item not in before]
+    found = [item for item in before if item not in now]
+    if len(lost) > limit:
+        raise RunFolderError(
+            f"{folder.path}: cannot go on, since {len(lost)} utterances can be used no longer, "
+            f"data.max_unreadable allows {limit}; the first: {now[lost[0]]}; put them back, or "
+            f"begin in another folder"
+        )
+    changed = [f"{name} can be used no longer" for _, name in lost]
+    changed += [f"{name} can be used now" for _, name in sorted(found)]
+    note = f"{', '.join(changed)}: the run goes on, but not as one that never stopped would"
+    return [note] if changed else []
 
 
 def _group_skipped(
@@ -219,14 +270,17 @@ def _make_trainer(
     sets: TrainingSets,
     folder: RunFolder,
     device: torch.device,
-    observer: TrainingObserver,
+    log: RunLog,
+    *,
+    this_run: Mapping[str, Any],
+    is_fresh: bool,
 ) -> Trainer:
     seed_everything(config.seed)
     alphabet, frontend = sets.alphabet, config.frontend
     data = _training_data(config, sets)
     network = Network(config.encoder, num_features=frontend.num_features, num_labels=len(alphabet))
-    if config.training.init_from is not None:
-        _warm_start(config, network, alphabet, observer)
+    if is_fresh and config.training.init_from is not None:
+        _warm_start(config, network, alphabet, log)
     dev = None
     if sets.dev:
         dev = DevSet(
@@ -246,8 +300,21 @@ def _make_trainer(
         training=config.training,
         seed=config.seed,
         device=device,
-        observer=observer,
+        observer=log,
+        facts=lambda: {"run": this_run, "log_bytes": log.num_bytes},
     )
+
+
+def _compute_as_asked(config: RunConfig, device: torch.device) -> list[str]:
+    """Set torch up for `training.deterministic` on a GPU; return what is to be said about it."""
+    if not config.training.deterministic or device.type != "cuda":
+        return []
+    compute_deterministically()
+    note = (
+        "training.deterministic: the CTC loss is computed on the CPU, since its gradient is not "
+        "the same each time on a GPU; steps are slower"
+    )
+    return [note]
 
 
 def _training_data(
@@ -334,21 +401,24 @@ def _scores(scores: DevScores) -> dict[str, float | None]:
 
 
 @contextmanager
-def _noting_the_end(folder: RunFolder) -> Iterator[None]:
-    """Write into run.json how the run ended, whatever happens."""
+def _noting_the_end(folder: RunFolder, log: RunLog) -> Iterator[None]:
+    """Write into run.json how the run ended, whatever happens, and into the log why it failed."""
     try:
         yield
     except (Interrupted, KeyboardInterrupt):
-        folder.finish("interrupted")
+        with suppress(OutputError):  # what stopped the run is told, not what came of it
+            folder.finish("interrupted")
         raise
     except BaseException as error:
-        folder.finish("failed", reason=str(error))
+        with suppress(OutputError):
+            folder.finish("failed", reason=str(error))
+            log.write_failure(error)
         raise
     folder.finish("finished")
 
 
 @contextmanager
-def _reporting_the_end(folder: RunFolder, log: TrainingObserver) -> Iterator[None]:
+def _reporting_the_end(folder: RunFolder, log: RunLog) -> Iterator[None]:
     """Write the run's page however it ended."""
     try:
         yield
@@ -356,48 +426,4 @@ def _reporting_the_end(folder: RunFolder, log: TrainingObserver) -> Iterator[Non
         try:
             write_training_report(folder.path)
         except Exception as error:  # a page is not worth a run
-            log.on_warning(f"{folder.report}: not written ({error}); ctcasr report writes it anew")
-
-
-class _LoggingObserver:
-    """Writes epochs and warnings to log.txt and hands everything on."""
-
-    def __init__(self, path: Path, inner: TrainingObserver) -> None:
-        self._path = path
-        self._inner = inner
-
-    def on_step(self, report: StepReport) -> None:
-        self._inner.on_step(report)
-
-    def on_epoch(self, report: EpochReport) -> None:
-        self._write(describe_epoch(report))
-        self._inner.on_epoch(report)
-
-    def on_warning(self, message: str) -> None:
-        self._write(message)
-        self._inner.on_warning(message)
-
-    def _write(self, line: str) -> None:
-        with self._path.open("a", encoding="utf-8", newline="\n") as file:
-            file.write(line + "\n")
-
-
-def describe_epoch(report: EpochReport) -> str:
-    """Return one line about an epoch."""
-    parts = [f"epoch {report.epoch}/{report.epochs}", f"loss {report.loss:.3f}"]
-    if report.dev_loss is not None:
-        parts.append(f"dev loss {report.dev_loss:.3f}")
-    if report.dev_cer is not None:
-        parts.append(f"dev CER {report.dev_cer:.2%}")
-    if report.dev_wer is not None:
-        parts.append(f"dev WER {report.dev_wer:.2%}")
-    parts += [
-        f"lr {report.learning_rate:.1e}",
-        f"{report.audio_rate:.0f} audio s/s",
-        f"padding {report.padding:.1%}",
-        f"waiting {report.waiting:.1%}",
-        f"{report.seconds:.1f} s",
-    ]
-    if report.skipped:
-        parts.append(f"{report.skipped} skipped")
-    return ", ".join(parts)
+            log.repeat(f"{folder.report}: not written ({error}); ctcasr report writes it anew")

@@ -1,0 +1,79 @@
+"""Going on from a checkpoint: what must be as it was, and what may change a run's last bits."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from ctcasr.alphabet import Alphabet
+from ctcasr.config import RunConfig
+from ctcasr.errors import RunFolderError
+from ctcasr.pipeline.provenance import versions
+from ctcasr.pipeline.run_folder import changed_keys
+from ctcasr.training.checkpoint import Checkpoint
+from ctcasr.training.loop import uses_bf16
+
+
+def describe_run(config: RunConfig, alphabet: Alphabet, device: torch.device) -> dict[str, Any]:
+    """Return what a run is, for its checkpoints: plain values."""
+    found = versions()
+    return {
+        "config": config.model_dump(mode="json"),
+        "labels": list(alphabet.labels),
+        "setting": {
+            "ctcasr": found["ctcasr"],
+            "torch": found["torch"],
+            "threads": torch.get_num_threads(),
+            "device": device.type,
+            "bf16": uses_bf16(config.training.precision, device),
+        },
+    }
+
+
+def require_same_run(checkpoint: Checkpoint, now: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint of another run.
+
+    Args:
+        checkpoint: the one to go on from; `describe_run` was told it when it was written.
+        now: the same of the run that would go on.
+
+    Raises:
+        RunFolderError: settings or labels differ.
+    """
+    before = checkpoint.facts["run"]
+    changed = changed_keys(before["config"], now["config"])
+    if changed:
+        raise RunFolderError(
+            f"{checkpoint.folder}: of another run, since these keys differ: {', '.join(changed)}; "
+            f"set them back, or begin in another folder"
+        )
+    if before["labels"] != now["labels"]:
+        difference = _compare(before["labels"], now["labels"])
+        raise RunFolderError(
+            f"{checkpoint.folder}: of another alphabet ({difference}); take the texts that it "
+            f"learned from, or begin in another folder"
+        )
+
+
+def describe_new_setting(checkpoint: Checkpoint, now: Mapping[str, Any]) -> list[str]:
+    """Return a line where something may change the last bits of a run that goes on."""
+    before, setting = checkpoint.facts["run"]["setting"], now["setting"]
+    changed = [
+        f"{name} {before[name]} before, {value} now"
+        for name, value in setting.items()
+        if before[name] != value
+    ]
+    note = (
+        f"{', '.join(changed)}: the run goes on, but its last bits may differ from those of one "
+        f"that never stopped"
+    )
+    return [note] if changed else []
+
+
+def _compare(before: list[str], now: list[str]) -> str:
+    parts = [f"{len(before)} labels, {len(now)} now"]
+    for what, some, others in (("gone", before, now), ("new", now, before)):
+        different = [repr(label) for label in some if label not in others]
+        if different:
+            parts.append(f"{what}: {', '.join(different[:5])}{', ...' * (len(different) > 5)}")
+    return "; ".join(parts)
