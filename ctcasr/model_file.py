@@ -1,6 +1,7 @@
 """A model: one safetensors file, plain dicts and tensors in and out; nothing is ever unpickled.
 
-The metadata holds one JSON string with sorted keys, so equal models are equal files. Numbers are
+There are two kinds, recognizers and recurrent language models; none is taken for the other. The
+metadata holds one JSON string with sorted keys, so equal models are equal files. Numbers are
 stored in float32, in float16, or, for the smallest file, matrices in int8 with a scale for each
 row, which stands beside them as NAME.scale. They are computed with in float32 in any case.
 """
@@ -13,18 +14,38 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from ctcasr.errors import ModelFileError
 from ctcasr.files import atomic_write
 
-FORMAT = "ctcasr-model"
 FORMAT_VERSION = 1
 _FIRST_RELEASE_OF_FORMAT = {1: "0.1.0"}
 _SCALE = ".scale"
 _LARGEST = 127  # of int8; -128 has no counterpart
+
+
+@dataclass(frozen=True, slots=True)
+class ModelKind:
+    """What a model is for.
+
+    Attributes:
+        format: its name in the metadata.
+        what: its name in messages.
+        made_by: the command that writes one.
+    """
+
+    format: str
+    what: str
+    made_by: str
+
+
+RECOGNIZER = ModelKind("ctcasr-model", "a ctcasr model", "`ctcasr train`")
+LANGUAGE_MODEL = ModelKind(
+    "ctcasr-language-model", "a recurrent language model", "`ctcasr lm train --rnn`"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +69,7 @@ def write_model(
     header: Mapping[str, Any],
     tensors: Mapping[str, Tensor],
     dtype: torch.dtype = torch.float32,
+    kind: ModelKind = RECOGNIZER,
 ) -> None:
     """Write a model atomically.
 
@@ -56,6 +78,7 @@ def write_model(
         header: what `ModelFile.header` will be.
         tensors: by name.
         dtype: floating-point tensors are stored so; with int8 matrices are, and vectors as float16.
+        kind: what it is for.
 
     Raises:
         OutputError: it cannot be written.
@@ -64,7 +87,7 @@ def write_model(
     for name, tensor in sorted(tensors.items()):
         stored |= _shrink(name, tensor.detach().cpu(), dtype)
     metadata = {
-        "format": FORMAT,
+        "format": kind.format,
         "format_version": str(FORMAT_VERSION),
         "header": json.dumps(header, sort_keys=True, ensure_ascii=False, separators=(",", ":")),
     }
@@ -74,7 +97,7 @@ def write_model(
 
 
 def read_model(path: Path) -> ModelFile:
-    """Read a model.
+    """Read a recognizer.
 
     Raises:
         ModelFileError: missing, cut short, of another kind, or of a newer format.
@@ -82,15 +105,34 @@ def read_model(path: Path) -> ModelFile:
     if not path.is_file():
         raise ModelFileError(f"{path}: no such model file; train one, or name a built-in model")
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            header = _check_metadata(path, metadata)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+        content = path.read_bytes()
+    except OSError as error:
         raise ModelFileError(
-            f"{path}: not a whole safetensors file ({error}); copy or train the model again"
+            f"{path}: cannot be read ({error.strerror}); check its rights"
         ) from error
-    return ModelFile(header, _widen(tensors), hashlib.sha256(path.read_bytes()).hexdigest())
+    return parse_model(content, name=str(path))
+
+
+def parse_model(content: bytes, *, name: str, kind: ModelKind = RECOGNIZER) -> ModelFile:
+    """Return what the bytes of a model file hold.
+
+    Args:
+        content: the whole file.
+        name: what to call it in an error.
+        kind: what it must be for.
+
+    Raises:
+        ModelFileError: cut short, of another kind, or of a newer format.
+    """
+    try:
+        tensors = load(content)
+    except SafetensorError as error:
+        raise ModelFileError(
+            f"{name}: not a whole safetensors file ({error}); copy or train the model again"
+        ) from error
+    metadata = _parse_header(content).get("__metadata__", {})
+    header = _check_metadata(name, metadata, kind)
+    return ModelFile(header, _widen(tensors), hashlib.sha256(content).hexdigest())
 
 
 def _shrink(name: str, tensor: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
@@ -122,26 +164,26 @@ def _widen(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return tensors
 
 
-def _check_metadata(path: Path, metadata: Mapping[str, str]) -> Mapping[str, Any]:
-    if metadata.get("format") != FORMAT:
+def _check_metadata(name: str, metadata: Mapping[str, str], kind: ModelKind) -> Mapping[str, Any]:
+    if metadata.get("format") != kind.format:
         raise ModelFileError(
-            f"{path}: a safetensors file, but not a ctcasr model; give a file that "
-            f"`ctcasr train` wrote"
+            f"{name}: a safetensors file, but not {kind.what}; give a file that {kind.made_by} "
+            f"wrote"
         )
     version = metadata.get("format_version", "")
     if not version.isdecimal() or int(version) > FORMAT_VERSION:
         needed = _FIRST_RELEASE_OF_FORMAT.get(FORMAT_VERSION)
         raise ModelFileError(
-            f"{path}: model format {version or 'unknown'}; ctcasr {needed} reads formats up to "
+            f"{name}: model format {version or 'unknown'}; ctcasr {needed} reads formats up to "
             f"{FORMAT_VERSION}; install the release that wrote it or a later one: "
             f"pip install --upgrade ctcasr"
         )
     try:
         header = json.loads(metadata["header"])
     except (KeyError, ValueError) as error:
-        raise ModelFileError(f"{path}: the header is damaged ({error}); train it again") from error
+        raise ModelFileError(f"{name}: the header is damaged ({error}); train it again") from error
     if not isinstance(header, dict):
-        raise ModelFileError(f"{path}: the header is damaged (no object); train it again")
+        raise ModelFileError(f"{name}: the header is damaged (no object); train it again")
     return header
 
 
@@ -149,10 +191,21 @@ def _sort_metadata(content: bytes) -> bytes:
     """Return a safetensors file with its JSON header's keys sorted.
 
     The library writes metadata in an order that changes from run to run; sorted, equal models are
-    equal bytes. A file is an 8-byte little-endian header size, the JSON header, then the tensors.
+    equal bytes.
     """
-    size = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + size])
+    header = _parse_header(content)
     text = json.dumps(header, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # tensors stay aligned to 8 bytes
-    return len(text).to_bytes(8, "little") + text + content[8 + size :]
+    return len(text).to_bytes(8, "little") + text + content[8 + _header_size(content) :]
+
+
+def _parse_header(content: bytes) -> Any:
+    """Return the JSON header of a safetensors file.
+
+    A file is an 8-byte little-endian header size, the JSON header, then the tensors.
+    """
+    return json.loads(content[8 : 8 + _header_size(content)])
+
+
+def _header_size(content: bytes) -> int:
+    return int.from_bytes(content[:8], "little")

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ctcasr.errors import ModelFileError
-from ctcasr.model_file import FORMAT, read_model, write_model
+from ctcasr.model_file import LANGUAGE_MODEL, RECOGNIZER, parse_model, read_model, write_model
 
 HEADER = {"labels": ["<blank>", "é"], "sample_rate": 16_000, "config": {"b": 1, "a": 2}}
 
@@ -153,10 +153,25 @@ def test_a_safetensors_file_of_something_else_is_refused(tmp_path):
     )
 
 
+def test_a_recognizer_and_a_language_model_are_not_taken_for_each_other(model, tmp_path):
+    with pytest.raises(ModelFileError) as caught:
+        parse_model(model.read_bytes(), name="m", kind=LANGUAGE_MODEL)
+    assert str(caught.value) == (
+        "m: a safetensors file, but not a recurrent language model; give a file that "
+        "`ctcasr lm train --rnn` wrote"
+    )
+
+    write_model(tmp_path / "lm", header=HEADER, tensors={}, kind=LANGUAGE_MODEL)
+    with pytest.raises(ModelFileError, match="but not a ctcasr model"):
+        read_model(tmp_path / "lm")
+    stored = parse_model((tmp_path / "lm").read_bytes(), name="lm", kind=LANGUAGE_MODEL)
+    assert stored.header == HEADER
+
+
 @pytest.mark.parametrize("version", ["2", "17", "beta"])
 def test_a_newer_format_names_what_to_install(tmp_path, version):
     path = tmp_path / "new.safetensors"
-    metadata = {"format": FORMAT, "format_version": version, "header": "{}"}
+    metadata = {"format": RECOGNIZER.format, "format_version": version, "header": "{}"}
     save_file({"w": torch.zeros(2)}, path, metadata=metadata)
 
     with pytest.raises(ModelFileError) as caught:
@@ -171,7 +186,7 @@ def test_a_newer_format_names_what_to_install(tmp_path, version):
 @pytest.mark.parametrize("header", [None, "{", "[1]", ""])
 def test_a_damaged_header_is_named(tmp_path, header):
     path = tmp_path / "damaged.safetensors"
-    metadata = {"format": FORMAT, "format_version": "1"}
+    metadata = {"format": RECOGNIZER.format, "format_version": "1"}
     if header is not None:
         metadata["header"] = header
     save_file({"w": torch.zeros(2)}, path, metadata=metadata)
