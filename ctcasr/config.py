@@ -23,7 +23,9 @@ from ctcasr.decoding.context import LmUnit
 from ctcasr.errors import ConfigError
 from ctcasr.frontends.augmentation import AugmentConfig
 from ctcasr.frontends.spectral import FrontendConfig, FrontendKind
-from ctcasr.models.encoder import EncoderConfig
+from ctcasr.models.ctc import CtcHeadConfig
+from ctcasr.models.encoder import EncoderConfig, SkipKind
+from ctcasr.models.recurrent import Directions
 from ctcasr.settings import Section
 from ctcasr.text_rules import DEFAULT_RULES, apply_rules, apply_rules_to_pair
 from ctcasr.training.loop import TrainingConfig
@@ -115,10 +117,6 @@ class TextConfig(Section):
         if self.alphabet is None or self.unit is Unit.SUBWORD:
             return None
         return alphabet_of_labels(self.alphabet, unit=self.unit, direction=self.direction)
-
-
-class CtcHeadConfig(Section):
-    """The CTC output layer, one linear map; it has no settings. Section `heads.ctc`."""
 
 
 class HeadsConfig(Section):
@@ -267,6 +265,32 @@ class RunConfig(Section):
             raise ValueError(
                 "augment.warp and augment.response_db act on spectra; with frontend.kind mfcc "
                 "leave them at [1, 1] and 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _layers_share_the_head(self) -> Self:
+        encoder, layers = self.encoder, self.heads.ctc.intermediate_layers
+        if list(layers) != sorted({*layers} & {*range(1, encoder.layers)}):
+            raise ValueError(
+                f"heads.ctc.intermediate_layers {list(layers)}: give rising numbers of layers, "
+                f"from 1 to the last but one of {encoder.layers}"
+            )
+        sizes = {encoder.output_sizes[number - 1] for number in (*layers, encoder.layers)}
+        if len(sizes) > 1 or (layers and encoder.skip in (SkipKind.DENSE, SkipKind.TO_OUTPUT)):
+            raise ValueError(
+                f"heads.ctc.intermediate_layers {list(layers)} share the output layer with the "
+                f"last, but give another number of values; set encoder.projection, or leave "
+                f"encoder.skip at none or residual"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _gradients_cut_forwards(self) -> Self:
+        if self.training.bptt_frames is not None and self.encoder.directions is Directions.BOTH:
+            raise ValueError(
+                "training.bptt_frames cuts what is carried forwards, and a backward direction "
+                "starts at the last frame: set encoder.directions=forwards, or leave it out"
             )
         return self
 

@@ -30,7 +30,13 @@ def set_one(override):
     [
         ({"optim": {"peek_lr": 1}}, "optim.peek_lr: unknown key; did you mean 'peak_lr'?"),
         ({"optin": {}}, "optin: unknown key; did you mean 'optim'?"),
-        ({"heads": {"ctc": {"weight": 1}}}, "heads.ctc.weight: unknown key; known here: none"),
+        (
+            {"heads": {"ctc": {"mass": 1}}},
+            (
+                "heads.ctc.mass: unknown key; known here: intermediate_layers, "
+                "intermediate_weight, label_smoothing"
+            ),
+        ),
         (
             {"score": {"zzz": 1}},
             "score.zzz: unknown key; known here: rules",
@@ -67,6 +73,34 @@ def set_one(override):
             "decode: nbest 5 needs a beam of at least 5",
         ),
         ({"optim": {"peak_lr": float("nan")}}, None),
+        (
+            {"heads": {"ctc": {"intermediate_layers": [1, 3]}}},
+            (
+                "heads.ctc.intermediate_layers [1, 3]: give rising numbers of layers, from 1 to "
+                "the last but one of 3"
+            ),
+        ),
+        ({"heads": {"ctc": {"intermediate_layers": [2, 1]}}}, None),
+        ({"heads": {"ctc": {"intermediate_layers": [0]}}}, None),
+        (
+            {"heads": {"ctc": {"intermediate_layers": [2]}}, "encoder": {"hidden": [8, 8, 9]}},
+            (
+                "heads.ctc.intermediate_layers [2] share the output layer with the last, but give "
+                "another number of values; set encoder.projection, or leave encoder.skip at none "
+                "or residual"
+            ),
+        ),
+        ({"heads": {"ctc": {"intermediate_layers": [1]}}, "encoder": {"skip": "dense"}}, None),
+        ({"heads": {"ctc": {"intermediate_layers": [1]}}, "encoder": {"skip": "to_output"}}, None),
+        ({"heads": {"ctc": {"label_smoothing": 1.0}}}, None),
+        (
+            {"training": {"bptt_frames": 20}},
+            (
+                "training.bptt_frames cuts what is carried forwards, and a backward direction "
+                "starts at the last frame: set encoder.directions=forwards, or leave it out"
+            ),
+        ),
+        ({"training": {"ema_decay": 1.0}}, None),
         ({"training": {"epochs": 2.5}}, None),
         (
             {"frontend": {"kind": "mfcc"}, "augment": {"warp": [0.9, 1.1]}},
@@ -253,6 +287,27 @@ def test_encoder_frames_follow_from_samples(num_samples):
 
     hops = -(-num_samples // 160)
     assert config.num_encoder_frames(num_samples) == -(-hops // 3)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"heads": {"ctc": {"intermediate_layers": [1, 2]}}},
+        {
+            "heads": {"ctc": {"intermediate_layers": [1]}},
+            "encoder": {"hidden": [8, 9, 8], "reduce_after": [1]},
+        },
+        {
+            "heads": {"ctc": {"intermediate_layers": [1, 2]}},
+            "encoder": {"hidden": [8, 9, 10], "projection": 8, "skip": "residual"},
+        },
+        {"training": {"bptt_frames": 20}, "encoder": {"directions": "forwards"}},
+    ],
+)
+def test_layers_of_one_size_can_share_the_head_and_gradients_be_cut_forwards(values):
+    config = parse_config(values)
+
+    assert parse_config(yaml.safe_load(config.to_yaml())) == config
 
 
 @pytest.mark.parametrize(

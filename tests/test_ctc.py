@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctcasr.alphabet import frames_needed
-from ctcasr.models.ctc import ctc_loss
+from ctcasr.models.ctc import CtcHeadConfig, ctc_loss, ctc_losses, uniform_divergence
 from tests.oracles import (
     collapse,
     ctc_log_prob_by_enumeration,
@@ -131,3 +131,115 @@ def test_frames_needed_is_the_least_that_gives_a_finite_loss(labels, frames):
     assert loss_of(logits, labels).isfinite()
     if labels:
         assert loss_of(logits[:-1], labels).item() == math.inf
+
+
+# What may join the loss
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_divergence_is_that_of_the_uniform_distribution_from_each_frame(seed):
+    log_probs = np.stack(
+        [random_log_probs(num_frames=5, num_symbols=4, seed=seed + n) for n in (0, 9)]
+    )
+    lengths = [5, 2]
+
+    found = uniform_divergence(torch.from_numpy(log_probs), torch.tensor(lengths))
+
+    expected = [
+        sum(0.25 * (math.log(0.25) - value) for frame in rows[:length] for value in frame)
+        for rows, length in zip(log_probs, lengths, strict=True)
+    ]
+    assert found.tolist() == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_frame_without_an_opinion_diverges_from_none():
+    found = uniform_divergence(torch.full((1, 3, 7), 2.5, dtype=torch.float64), torch.tensor([3]))
+
+    assert found.item() == pytest.approx(0, abs=1e-12)
+
+
+def test_padding_without_a_number_does_not_reach_the_divergence():
+    logits = torch.zeros(1, 3, 4, requires_grad=True)
+    spoilt = torch.where(torch.arange(3)[:, None] < 2, logits, torch.nan)
+
+    uniform_divergence(spoilt, torch.tensor([2])).sum().backward()
+
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+
+
+def outputs_of_three_layers():
+    """Logits and lengths of two utterances; the first layer has twice the frames."""
+    torch.manual_seed(0)
+    return [
+        (torch.randn(2, 8, 4, dtype=torch.float64), torch.tensor([8, 5])),
+        (torch.randn(2, 4, 4, dtype=torch.float64), torch.tensor([4, 3])),
+        (torch.randn(2, 4, 4, dtype=torch.float64), torch.tensor([4, 3])),
+    ]
+
+
+LABELS, LABEL_LENGTHS = torch.tensor([[1, 2], [3, 0]]), torch.tensor([2, 1])
+
+
+def loss_by_itself(output):
+    logits, lengths = output
+    return ctc_loss(logits, lengths, LABELS, LABEL_LENGTHS, blank=0)
+
+
+def judge(outputs, **values):
+    return ctc_losses(outputs, LABELS, LABEL_LENGTHS, blank=0, config=CtcHeadConfig(**values))
+
+
+def test_without_other_terms_the_loss_is_what_is_minimised_bit_for_bit():
+    (output,) = outputs_of_three_layers()[-1:]
+
+    losses = judge([output])
+
+    assert losses.objective is losses.ctc
+    assert torch.equal(losses.ctc, loss_by_itself(output))
+
+
+def test_intermediate_layers_share_a_part_of_the_objective_in_equal_parts():
+    outputs = outputs_of_three_layers()
+    first, second, last = map(loss_by_itself, outputs)
+
+    losses = judge(outputs, intermediate_layers=(1, 2), intermediate_weight=0.3)
+
+    assert torch.equal(losses.ctc, last)
+    torch.testing.assert_close(losses.objective, 0.7 * last + 0.15 * first + 0.15 * second)
+
+
+def test_smoothing_weighs_the_divergence_against_the_loss():
+    (output,) = outputs_of_three_layers()[-1:]
+
+    losses = judge([output], label_smoothing=0.2)
+
+    expected = 0.8 * losses.ctc + 0.2 * uniform_divergence(*output)
+    torch.testing.assert_close(losses.objective, expected)
+
+
+def test_an_output_minimises_the_smoothed_loss_short_of_certainty():
+    def certainty(smoothing):
+        logits = torch.zeros(1, 2, 3, dtype=torch.float64, requires_grad=True)
+        optimizer = torch.optim.LBFGS([logits], max_iter=200, line_search_fn="strong_wolfe")
+
+        def loss():
+            optimizer.zero_grad()
+            config = CtcHeadConfig(label_smoothing=smoothing)
+            losses = ctc_losses(
+                [(logits, torch.tensor([2]))],
+                torch.tensor([[1, 2]]),
+                torch.tensor([2]),
+                blank=0,
+                config=config,
+            )
+            total = losses.objective.sum()
+            total.backward()
+            return total
+
+        optimizer.step(loss)
+        return logits.softmax(-1)[0, 0, 1].item()
+
+    # d/dp of -(1-s) ln p - s mean(ln p) is zero where the label has (1-s) + s/V of a frame.
+    assert certainty(0.3) == pytest.approx(0.7 + 0.3 / 3, abs=1e-4)
+    assert certainty(0.0) > 0.99

@@ -294,8 +294,8 @@ def test_the_cut_of_the_gradient_falls_between_the_same_frames_in_every_layer(re
         (
             {"reduce_after": [3]},
             (
-                "encoder: reduce_after [3]: give rising numbers of layers from 1 to 2; frames are "
-                "reduced between two of the 3 layers"
+                "encoder: reduce_after [3]: give rising numbers of layers, from 1 to the last but "
+                "one of 3; frames are reduced between two layers"
             ),
         ),
         ({"reduce_after": [0]}, None),

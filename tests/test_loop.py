@@ -10,6 +10,7 @@ from ctcasr.errors import OutputError, RunFolderError, TrainingError
 from ctcasr.frontends.augmentation import NO_AUGMENTATION, AugmentConfig
 from ctcasr.frontends.features import FeatureExtractor
 from ctcasr.frontends.spectral import FrontendConfig
+from ctcasr.models.ctc import CtcHeadConfig, ctc_loss
 from ctcasr.models.encoder import EncoderConfig
 from ctcasr.models.network import Network
 from ctcasr.training.checkpoint import (
@@ -57,16 +58,30 @@ class Watcher:
         self.warnings.append(message)
 
 
-def make_trainer(run, items, *, dev=True, watcher=None, augment=STRONG, optim=None, **training):
+SMALL = EncoderConfig(layers=1, hidden=16, stride=2, dropout=0.2)
+
+
+def make_trainer(
+    run,
+    items,
+    *,
+    dev=True,
+    watcher=None,
+    augment=STRONG,
+    optim=None,
+    encoder=SMALL,
+    ctc=None,
+    **training,
+):
     """A small network and everything around it, equal at every call."""
     torch.manual_seed(5)
-    encoder = EncoderConfig(layers=1, hidden=16, stride=2, dropout=0.2)
     settings = {"epochs": 3, "average": 2, "precision": Precision.FP32} | training
     return Trainer(
         run=run,
         network=Network(encoder, num_features=20, num_labels=len(ALPHABET)),
         features=FeatureExtractor(FRONTEND),
         alphabet=ALPHABET,
+        ctc=ctc or CtcHeadConfig(),
         data=TrainingData(
             items,
             frontend=FRONTEND,
@@ -296,6 +311,142 @@ def test_a_run_past_an_unreadable_batch_resumes_as_if_unbroken(tone_items, tmp_p
         assert sum(warning.startswith(start) for warning in whole.warnings) == 1
     assert whole.epochs[0].skipped == 2
     assert whole.epochs[0].step == 6
+
+
+EVERYTHING = {
+    "encoder": EncoderConfig(
+        layers=3,
+        hidden=(16, 12, 16),
+        stride=2,
+        dropout=0.2,
+        dropout_per_sequence=True,
+        cell="gru",
+        directions="forwards",
+        layer_norm=True,
+        projection=14,
+        skip="residual",
+        start_state="learned",
+    ),
+    "ctc": CtcHeadConfig(intermediate_layers=(1, 2), label_smoothing=0.1),
+    "optim": OptimConfig(warmup_steps=3, freeze=("encoder.layers.0.*",)),
+    "ema_decay": 0.9,
+    "bptt_frames": 5,
+}
+
+
+@pytest.mark.parametrize("step", [1, 4, 7])
+def test_a_run_with_everything_on_resumes_as_if_unbroken(tone_items, tmp_path, step):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    stop = StopRequest()
+    watcher = Watcher(stop_at=step, then=lambda: stop(signal.SIGTERM, None))
+
+    weights = fit(make_trainer(whole, tone_items, **EVERYTHING))
+    with pytest.raises(Interrupted):
+        fit(make_trainer(parts, tone_items, watcher=watcher, **EVERYTHING), stop)
+    resumed = fit(resume(make_trainer(parts, tone_items, **EVERYTHING)))
+
+    assert_same_run((resumed, parts), (weights, whole))
+
+
+# What is minimised, and what moves
+
+
+def test_layers_before_the_last_learn_to_write_too_where_asked(tone_items, tmp_path):
+    def loss_of_first_layer(**values):
+        two = EncoderConfig(layers=2, hidden=16, stride=2, dropout=0)
+        trainer = make_trainer(
+            tmp_path / str(len(values)),
+            tone_items,
+            encoder=two,
+            augment=NO_AUGMENTATION,
+            optim=OptimConfig(peak_lr=2e-2, warmup_steps=5),
+            epochs=15,
+            average=1,
+            **values,
+        )
+        trainer.network.load_state_dict(fit(trainer))
+        batch = next(iter(trainer.data.epoch(0)))
+        features, lengths = trainer.features(batch.waveforms, batch.lengths)
+        outputs = trainer.network.eval().layer_logits(features, lengths, layers=[1])
+        return [
+            ctc_loss(logits, frames, batch.labels, batch.label_lengths, blank=0).sum().item()
+            for logits, frames in outputs
+        ]
+
+    alone_first, alone_last = loss_of_first_layer()
+    with_first, with_last = loss_of_first_layer(ctc=CtcHeadConfig(intermediate_layers=(1,)))
+
+    assert alone_first > 3 * alone_last
+    assert with_first < 0.5 * alone_first
+    assert with_last < 0.5 * alone_first
+
+
+def test_the_loss_in_the_metrics_is_that_of_the_labels_alone(tone_items, tmp_path):
+    still = {"optim": OptimConfig(peak_lr=1e-30), "epochs": 1}
+    plain = fit(make_trainer(tmp_path / "plain", tone_items, **still))
+    smoothed = fit(
+        make_trainer(
+            tmp_path / "smoothed", tone_items, ctc=CtcHeadConfig(label_smoothing=0.5), **still
+        )
+    )
+
+    (one,), (other,) = metrics_of(tmp_path / "plain"), metrics_of(tmp_path / "smoothed")
+    assert plain.keys() == smoothed.keys()
+    assert one["loss"] == other["loss"]
+    assert one["grad_norm"] > 1.5 * other["grad_norm"]
+
+
+def test_frozen_layers_end_as_they_began(tone_items, tmp_path):
+    frozen = OptimConfig(freeze=("encoder.*.forwards.*", "ctc.output.bias"))
+    trainer = make_trainer(tmp_path, tone_items, optim=frozen, epochs=1, average=1)
+    before = {name: t.clone() for name, t in trainer.network.state_dict().items()}
+
+    weights = fit(trainer)
+
+    still = {name for name, tensor in weights.items() if torch.equal(tensor, before[name])}
+    assert still == {name for name in before if "forwards" in name or name == "ctc.output.bias"}
+
+
+def test_the_moving_average_is_judged_and_becomes_the_model(tone_items, tmp_path):
+    trainer = make_trainer(tmp_path, tone_items, ema_decay=0.9, epochs=2, average=1)
+    seen = []
+    score = trainer.score_dev
+
+    def watch():
+        seen.append({name: t.clone() for name, t in trainer.network.state_dict().items()})
+        return score()
+
+    trainer.score_dev = watch
+    weights = fit(trainer)
+
+    last = load_checkpoint(list_checkpoints(tmp_path)[-1])
+    own, average = last.tensors("model."), last.tensors("average.")
+    for name, tensor in weights.items():
+        assert torch.equal(tensor, average[name])
+        assert torch.equal(tensor, seen[-1][name])
+        assert torch.equal(trainer.network.state_dict()[name], own[name])
+    assert not torch.equal(own["ctc.output.weight"], average["ctc.output.weight"])
+
+
+def test_the_moving_average_leaves_the_training_as_it_is(tone_items, tmp_path):
+    fit(make_trainer(tmp_path / "without", tone_items))
+    fit(make_trainer(tmp_path / "with", tone_items, ema_decay=0.9))
+
+    one, other = (load_checkpoint(list_checkpoints(tmp_path / n)[-1]) for n in ("without", "with"))
+    others = other.tensors("model.")
+    assert all(torch.equal(tensor, others[name]) for name, tensor in one.tensors("model.").items())
+
+
+def test_a_cut_of_the_gradient_longer_than_every_utterance_changes_nothing(tone_items, tmp_path):
+    forwards = EncoderConfig(layers=2, hidden=16, stride=2, directions="forwards")
+
+    def train(name, **values):
+        return fit(make_trainer(tmp_path / name, tone_items, encoder=forwards, epochs=1, **values))
+
+    whole, long, short = train("0"), train("1", bptt_frames=500), train("2", bptt_frames=3)
+
+    assert all(torch.equal(tensor, long[name]) for name, tensor in whole.items())
+    assert not torch.equal(whole["ctc.output.weight"], short["ctc.output.weight"])
 
 
 # When to stop, and what to keep

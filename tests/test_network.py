@@ -65,3 +65,24 @@ def test_an_empty_recording_has_no_frames_alone_or_beside_others(network, uttera
 
     assert alone[0].shape == together[0].shape == (0, 7)
     torch.testing.assert_close(together[1], run(network, utterances)[0], rtol=0, atol=1e-12)
+
+
+def test_the_head_reads_layers_before_the_last_too(utterances):
+    torch.manual_seed(0)
+    config = EncoderConfig(layers=3, hidden=6, stride=1, reduce_after=(1,), dropout=0)
+    network = Network(config, num_features=5, num_labels=7).double()
+    features = torch.nn.utils.rnn.pad_sequence(utterances, batch_first=True)
+    lengths = torch.tensor(LENGTHS)
+
+    logits = network.layer_logits(features, lengths, layers=(1, 2))
+    outputs = list(network.encoder.layer_outputs(features, lengths))
+
+    assert [tuple(rows.shape) for rows, _ in logits] == [(5, 40, 7), (5, 20, 7), (5, 20, 7)]
+    for (rows, valid), (hidden, same) in zip(logits, outputs, strict=True):
+        assert torch.equal(rows, network.ctc(hidden))
+        assert torch.equal(valid, same)
+    assert torch.equal(logits[-1][0], network(features, lengths)[0])
+    assert [len(network.layer_logits(features, lengths, layers=some)) for some in ((), (2,))] == [
+        1,
+        2,
+    ]

@@ -1,4 +1,5 @@
 import math
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -6,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from ctcasr.errors import ConfigError
 from ctcasr.training.optim import (
     Decay,
     OptimConfig,
     clip_gradients,
+    freeze_parameters,
     learning_rate,
     load_moments,
     make_optimizer,
@@ -100,3 +103,45 @@ def test_moments_put_back_continue_as_if_never_stopped():
     assert {name.partition(".")[0] for name in flat} == {"step", "exp_avg", "exp_avg_sq"}
     assert torch.equal(unbroken.weight, resumed.weight)
     assert torch.equal(unbroken.bias, resumed.bias)
+
+
+def two_layers():
+    return nn.Sequential(OrderedDict(lower=nn.Linear(3, 3), upper=nn.Linear(3, 2)))
+
+
+@pytest.mark.parametrize(
+    ("patterns", "moving"),
+    [
+        ((), ["lower.weight", "lower.bias", "upper.weight", "upper.bias"]),
+        (("lower.*",), ["upper.weight", "upper.bias"]),
+        (("*.bias",), ["lower.weight", "upper.weight"]),
+        (("*.weight", "upper.bias"), ["lower.bias"]),
+    ],
+)
+def test_parameters_named_by_a_pattern_never_move(patterns, moving):
+    model = two_layers()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+
+    freeze_parameters(model, patterns)
+    optimizer = make_optimizer(OptimConfig(weight_decay=0.5, peak_lr=0.1), model)
+    model(torch.randn(4, 3)).square().sum().backward()
+    clip_gradients(model.parameters(), 1.0)
+    optimizer.step()
+
+    moved = [name for name, p in model.named_parameters() if not torch.equal(p, before[name])]
+    assert moved == moving
+    assert {name.partition(".")[2] for name in moments(optimizer, model)} == set(moving)
+
+
+def test_a_pattern_that_names_nothing_is_refused_with_the_nearest_name():
+    with pytest.raises(ConfigError) as caught:
+        freeze_parameters(two_layers(), ["lover.weigth"])
+    assert str(caught.value) == (
+        "optim.freeze: 'lover.weigth' matches no parameter; they have names as lower.weight, and * "
+        "stands for any part of them"
+    )
+
+
+def test_freezing_everything_is_refused():
+    with pytest.raises(ConfigError, match=r"optim\.freeze: \['lower\.\*', 'upper\.\*'\] leaves"):
+        freeze_parameters(two_layers(), ["lower.*", "upper.*"])

@@ -125,8 +125,8 @@ class EncoderConfig(Section):
             self.reduce_after
         ) != sorted(set(self.reduce_after)):
             raise ValueError(
-                f"reduce_after {list(self.reduce_after)}: give rising numbers of layers from 1 to "
-                f"{self.layers - 1}; frames are reduced between two of the {self.layers} layers"
+                f"reduce_after {list(self.reduce_after)}: give rising numbers of layers, from 1 to "
+                f"the last but one of {self.layers}; frames are reduced between two layers"
             )
         if self.skip is SkipKind.RESIDUAL and len(set(self.output_sizes)) > 1:
             raise ValueError(

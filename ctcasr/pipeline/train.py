@@ -294,6 +294,7 @@ def _make_trainer(
         network=network.to(device),
         features=FeatureExtractor(frontend, _measure_stats(config, sets)).to(device),
         alphabet=alphabet,
+        ctc=config.heads.ctc,
         data=data,
         dev=dev,
         optim=config.optim,

@@ -8,7 +8,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -24,7 +24,7 @@ from ctcasr.batching import Batch
 from ctcasr.device import is_out_of_memory
 from ctcasr.errors import RunFolderError, TrainingError
 from ctcasr.frontends.features import FeatureExtractor
-from ctcasr.models.ctc import ctc_loss
+from ctcasr.models.ctc import CtcHeadConfig, CtcLosses, ctc_losses
 from ctcasr.models.network import Network
 from ctcasr.settings import Section
 from ctcasr.training.checkpoint import (
@@ -40,9 +40,11 @@ from ctcasr.training.dev_set import DevScores, DevSet
 from ctcasr.training.interruption import Interrupted, StopRequest
 from ctcasr.training.loading import EpochBatches, LoadingError, TrainingData
 from ctcasr.training.metrics import EpochReport, MetricsLog, StepReport, TrainingObserver
+from ctcasr.training.moving_average import MovingAverage
 from ctcasr.training.optim import (
     OptimConfig,
     clip_gradients,
+    freeze_parameters,
     learning_rate,
     load_moments,
     make_optimizer,
@@ -82,6 +84,14 @@ class TrainingConfig(Section):
 
     average_of: AverageOf = AverageOf.LAST
     """Average the `last` epochs, or the `best` by dev CER."""
+
+    ema_decay: float | None = Field(None, gt=0, lt=1)
+    """Keep an exponential moving average of the weights, of which each step leaves this share, as
+    in 0.999. The dev set judges it, and epochs are averaged from it; none, where not given."""
+
+    bptt_frames: int | None = Field(None, ge=1)
+    """Gradients flow back through so many frames of the encoder's output (truncated BPTT); the
+    forward pass stays whole. Needs `encoder.directions: forwards`; no cut, where not given."""
 
     precision: Precision = Precision.AUTO
     """`bf16`, `fp32`, or `auto`: bf16 where the processor has instructions for it."""
@@ -150,6 +160,7 @@ class Trainer:
     Args:
         run: the run folder.
         network, features: on `device`.
+        ctc: what is minimised.
         data: the training set.
         dev: the dev set; without one there is no early stopping, and averages are of the last.
         seed: of dropout.
@@ -164,6 +175,7 @@ class Trainer:
         network: Network,
         features: FeatureExtractor,
         alphabet: Alphabet,
+        ctc: CtcHeadConfig,
         data: TrainingData,
         dev: DevSet | None,
         optim: OptimConfig,
@@ -177,6 +189,7 @@ class Trainer:
         self.network = network
         self.features = features
         self.alphabet = alphabet
+        self.ctc = ctc
         self.data = data
         self.dev = dev
         self.optim = optim
@@ -185,7 +198,11 @@ class Trainer:
         self.device = device
         self.observer = observer
         self.facts = facts
+        freeze_parameters(network, optim.freeze)
         self.optimizer = make_optimizer(optim, network)
+        self.average: MovingAverage | None = None
+        if training.ema_decay is not None:
+            self.average = MovingAverage(network, decay=training.ema_decay)
         self.progress = Progress()
         self.metrics = MetricsLog(run / "metrics.jsonl")
         self._autocast_enabled = uses_bf16(training.precision, device)
@@ -200,6 +217,8 @@ class Trainer:
         self.progress = Progress(**facts)
         self.network.load_state_dict(checkpoint.tensors("model."))
         load_moments(self.optimizer, self.network, checkpoint.tensors("optimizer."))
+        if self.average is not None:
+            self.average.load(checkpoint.tensors("average."))
         self.metrics.cut_back(last_epoch=self.progress.epoch)
 
     def fit(self, stop: StopRequest) -> dict[str, Tensor]:
@@ -217,7 +236,8 @@ class Trainer:
         except LoadingError:
             self._save()
             raise
-        return average_weights(self._checkpoints_to_average())
+        prefix = "model." if self.average is None else "average."
+        return average_weights(self._checkpoints_to_average(), prefix)
 
     def _is_stuck(self) -> bool:
         patience = self.training.patience
@@ -246,7 +266,8 @@ class Trainer:
         self._note_unreadable(batches)
         self._require_learning()
         trained = time.perf_counter() - started
-        scores = self.score_dev()
+        with nullcontext() if self.average is None else self.average.in_place_of(self.network):
+            scores = self.score_dev()
         report = EpochReport(
             epoch=progress.epoch + 1,
             epochs=self.training.epochs,
@@ -284,7 +305,7 @@ class Trainer:
         try:
             losses, frames = self._losses(batch)
             num_labels = max(1, int(batch.label_lengths.sum()))
-            loss = losses.sum() / num_labels
+            loss = losses.objective.sum() / num_labels
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             norm = clip_gradients(self.network.parameters(), self.optim.max_grad_norm)
@@ -298,32 +319,40 @@ class Trainer:
         progress.padded_seconds += batch.waveforms.numel() / sample_rate
         if math.isfinite(float(loss.detach())) and math.isfinite(norm):
             self.optimizer.step()
+            if self.average is not None:
+                self.average.update(self.network, step=progress.step)
             progress.bad_steps = 0
-            progress.loss_sum += float(losses.detach().sum())
+            progress.loss_sum += float(losses.ctc.detach().sum())
             progress.label_count += num_labels
             progress.guess_sum += int(frames.sum()) * math.log(len(self.alphabet))
             progress.norm_sum += norm
             progress.clipped_steps += norm > self.optim.max_grad_norm
             progress.steps_in_epoch += 1
         else:
-            self._note_bad_step(batch, losses.detach())
+            self._note_bad_step(batch, losses.objective.detach())
 
-    def _losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return each utterance's loss, and its encoder frames."""
+    def _losses(self, batch: Batch) -> tuple[CtcLosses, Tensor]:
+        """Return each utterance's losses, and its encoder frames."""
         distortion = batch.distortion.to(self.device) if batch.distortion else None
         features, lengths = self.features(
             batch.waveforms.to(self.device), batch.lengths.to(self.device), distortion
         )
         with self._autocast():
-            logits, lengths = self.network(features, lengths)
-        losses = ctc_loss(
-            logits.to(self._loss_device),
-            lengths.to(self._loss_device),
-            batch.labels.to(self._loss_device),
-            batch.label_lengths.to(self._loss_device),
+            outputs = self.network.layer_logits(
+                features,
+                lengths,
+                layers=self.ctc.intermediate_layers,
+                gradient_frames=self.training.bptt_frames,
+            )
+        place = self._loss_device
+        losses = ctc_losses(
+            [(logits.to(place), frames.to(place)) for logits, frames in outputs],
+            batch.labels.to(place),
+            batch.label_lengths.to(place),
             blank=self.alphabet.blank,
+            config=self.ctc,
         )
-        return losses, lengths
+        return losses, outputs[-1][1]
 
     def _autocast(self) -> AbstractContextManager[None]:
         return torch.autocast(
@@ -413,6 +442,8 @@ class Trainer:
         tensors = {f"model.{name}": t for name, t in self.network.state_dict().items()}
         for name, tensor in moments(self.optimizer, self.network).items():
             tensors[f"optimizer.{name}"] = tensor
+        if self.average is not None:
+            tensors |= {f"average.{name}": t for name, t in self.average.weights.items()}
         facts = {**self.facts(), "progress": asdict(self.progress)}
         save_checkpoint(self.run, step=self.progress.step, tensors=tensors, facts=facts)
         last_epoch = self.progress.history[-1:]

@@ -7,15 +7,18 @@ Sources: Loshchilov and Hutter 2019, arXiv:1711.05101 (AdamW), 2017, arXiv:1608.
 Pascanu et al. 2013 (clipping by norm).
 """
 
+import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from ctcasr.errors import ConfigError
 from ctcasr.settings import Section
 
 
@@ -54,6 +57,10 @@ class OptimConfig(Section):
     max_grad_norm: float = Field(5.0, gt=0)
     """Gradients are scaled down to this L2 norm; LSTM gradients spike without it."""
 
+    freeze: tuple[str, ...] = ()
+    """Parameters that never move, by name, `*` for anything: `encoder.layers.0.*` keeps the first
+    layer as `training.init_from` gave it."""
+
 
 def learning_rate(config: OptimConfig, *, step: int, progress: float) -> float:
     """Return the rate of step 0, 1, ...; `progress` is the share of the run done, 0 to 1."""
@@ -69,10 +76,34 @@ def learning_rate(config: OptimConfig, *, step: int, progress: float) -> float:
     return config.peak_lr * warmup * share
 
 
+def freeze_parameters(network: nn.Module, patterns: Sequence[str]) -> None:
+    """Keep the parameters whose names match a pattern as they are.
+
+    Raises:
+        ConfigError: a pattern matches no parameter, or nothing is left to be trained.
+    """
+    names = dict(network.named_parameters())
+    for pattern in patterns:
+        matching = [name for name in names if fnmatchcase(name, pattern)]
+        if not matching:
+            near = difflib.get_close_matches(pattern, names, n=1, cutoff=0)[0]
+            raise ConfigError(
+                f"optim.freeze: {pattern!r} matches no parameter; they have names as {near}, and * "
+                f"stands for any part of them"
+            )
+        for name in matching:
+            names[name].requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in names.values()):
+        raise ConfigError(
+            f"optim.freeze: {list(patterns)} leaves nothing to train; name fewer parameters"
+        )
+
+
 def make_optimizer(config: OptimConfig, model: nn.Module) -> torch.optim.AdamW:
-    """Return AdamW over the model; only matrices decay."""
-    matrices = [p for p in model.parameters() if p.dim() > 1]
-    vectors = [p for p in model.parameters() if p.dim() <= 1]
+    """Return AdamW over what is to be trained of the model; only matrices decay."""
+    moving = [p for p in model.parameters() if p.requires_grad]
+    matrices = [p for p in moving if p.dim() > 1]
+    vectors = [p for p in moving if p.dim() <= 1]
     groups = [
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
