@@ -17,11 +17,8 @@ prefixes under a threshold.
 """
 
 import argparse
-import json
-import os
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -34,6 +31,7 @@ import numpy as np
 import torch
 
 from benchmarks.decoding_work import Work, make_labels_work, make_words_work
+from benchmarks.peers import prepare_peers, python_of, run_worker
 from ctcasr.decoding import PrefixBeamDecoder
 from ctcasr.scoring import ErrorCounts, count_errors
 
@@ -41,12 +39,6 @@ HERE = Path(__file__).parent
 REQUIREMENTS = HERE / "decoding_peers.txt"
 MODULES = ("fast_ctc_decode", "pyctcdecode", "flashlight.lib.text.decoder.kenlm", "kenlm")
 LM_WEIGHTS = {"alpha": 0.5, "beta": 1.5}  # pyctcdecode's defaults, the same for everyone
-ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "PYTHONIOENCODING": "utf-8",
-}
 
 
 @dataclass(frozen=True)
@@ -100,19 +92,8 @@ class Bench:
         if work.lexicon:
             job |= {"arpa": str(work.arpa), "lexicon": work.lexicon}
             job |= {"open_vocabulary": work.open_vocabulary}
-        python = sys.executable if is_ours else str(python_of(self.peers))
-        path = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
-        done = subprocess.run(
-            [python, str(HERE / "decoding_worker.py")],
-            input=json.dumps(job),
-            capture_output=True,
-            encoding="utf-8",
-            env={**os.environ, **ENVIRONMENT, **({"PYTHONPATH": path} if is_ours else {})},
-        )
-        if done.returncode:
-            reason = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
-            raise SystemExit(f"bench_decoding: {who.name} failed: {reason}")
-        answer = json.loads(done.stdout)
+        python = Path(sys.executable) if is_ours else python_of(self.peers)
+        answer = run_worker(python, HERE / "decoding_worker.py", job, name=who.name, threads=1)
         answer["seconds"] = statistics.median(answer["seconds"])
         return Outcome(**answer)
 
@@ -125,7 +106,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(WORKLOADS), default=list(WORKLOADS))
     args = parser.parse_args()
 
-    prepare_peers(args.peers)
+    prepare_peers(args.peers, requirements=REQUIREMENTS, modules=MODULES)
     print(f"# {platform.machine()}, Python {platform.python_version()}, one thread, ", end="")
     print("one pass" if args.quick else f"median of {args.repeats} passes", flush=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -134,34 +115,6 @@ def main() -> None:
         for name in args.only:
             for line in WORKLOADS[name](bench):
                 print(line, flush=True)
-
-
-def prepare_peers(folder: Path) -> None:
-    """Make the peers' environment where there is none, and see that all of them load."""
-    if not python_of(folder).exists():
-        for command in (
-            [sys.executable, "-m", "venv", str(folder)],
-            [str(python_of(folder)), "-m", "pip", "install", "--quiet", "-r", str(REQUIREMENTS)],
-        ):
-            if subprocess.run(command, stdout=sys.stderr).returncode:
-                raise SystemExit(
-                    f"bench_decoding: {' '.join(command)} failed; delete {folder} to try again"
-                )
-    for module in MODULES:
-        done = subprocess.run(
-            [python_of(folder), "-c", f"import {module}"], capture_output=True, encoding="utf-8"
-        )
-        if done.returncode:
-            raise SystemExit(
-                f"bench_decoding: peer {module} cannot be imported in {folder}: "
-                f"{done.stderr.strip().splitlines()[-1]}; delete {folder} to have it made again"
-            )
-
-
-def python_of(environment: Path) -> Path:
-    """Return the interpreter of a virtual environment."""
-    windows = sys.platform == "win32"
-    return environment / ("Scripts/python.exe" if windows else "bin/python")
 
 
 def compare_on_labels(bench: Bench) -> Iterator[str]:

@@ -7,14 +7,13 @@ one batch of 60 s of audio at 16 kHz. Waveform augmentation runs in the loading 
 the step; it is given in the same unit, as a share of the step it must keep up with.
 """
 
-import timeit
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.setting import machine, parse_repeats
+from benchmarks.setting import machine, parse_repeats, seconds_of
 from ctcasr.batching import pad_labels, pad_waveforms
 from ctcasr.frontends.augmentation import AugmentConfig, distort_waveform, draw_distortion
 from ctcasr.frontends.features import FeatureExtractor
@@ -78,18 +77,6 @@ def make_step(
         losses.mean().backward()  # type: ignore[no-untyped-call]
 
     return extract, step
-
-
-def seconds_of(work: Callable[[], object], repeats: int) -> float:
-    """Return the seconds of the fastest of several runs, after one that is not counted."""
-
-    def run() -> None:
-        work()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-
-    run()
-    return min(timeit.repeat(run, number=1, repeat=repeats))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 import argparse
 import platform
+import timeit
+from collections.abc import Callable
 
 import torch
 
@@ -18,3 +20,15 @@ def machine(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def seconds_of(work: Callable[[], object], repeats: int) -> float:
+    """Return the seconds of the fastest of several runs, after one that is not counted."""
+
+    def run() -> None:
+        work()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+
+    run()
+    return min(timeit.repeat(run, number=1, repeat=repeats))
