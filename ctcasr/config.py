@@ -13,7 +13,7 @@ from enum import StrEnum
 from importlib import resources
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Self, get_args, get_origin
+from typing import Annotated, Any, Self, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
@@ -30,6 +30,8 @@ from ctcasr.settings import Section
 from ctcasr.text_rules import DEFAULT_RULES, apply_rules, apply_rules_to_pair
 from ctcasr.training.loop import TrainingConfig
 from ctcasr.training.optim import OptimConfig
+
+_Section = TypeVar("_Section", bound=Section)
 
 
 class OnBad(StrEnum):
@@ -335,14 +337,35 @@ def parse_config(
     Raises:
         ConfigError: an unknown key, or a value that cannot be.
     """
-    _check_keys(values, RunConfig, name)
+    return parse_section(RunConfig, values, name=name, overrides=overrides)
+
+
+def parse_section(
+    section: type[_Section],
+    values: Mapping[str, Any],
+    *,
+    name: str = "configuration",
+    overrides: Sequence[str] = (),
+) -> _Section:
+    """Check plain values for any section, a whole configuration among them.
+
+    Args:
+        section: what they are for.
+        values: by key, sections inside sections.
+        name: where they are from, for messages.
+        overrides: `key.path=value` each, the value in YAML.
+
+    Raises:
+        ConfigError: an unknown key, or a value that cannot be.
+    """
+    _check_keys(values, section, name)
     merged = copy.deepcopy(dict(values))
     for override in overrides:
         _apply_override(merged, override)
-    _check_keys(merged, RunConfig, "--set")
+    _check_keys(merged, section, "--set")
     try:
         # Through JSON, because a YAML date is text to us.
-        return RunConfig.model_validate(json.loads(json.dumps(merged, default=str)))
+        return section.model_validate(json.loads(json.dumps(merged, default=str)))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])

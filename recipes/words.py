@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from ctcasr.decoding.tokens import Tokens
 from ctcasr.files import write_text
 from ctcasr.manifest import read_manifest
-from ctcasr.pipeline.language_model import Tokens, train_language_model
+from ctcasr.pipeline.language_model import train_language_model
 from ctcasr.pipeline.outputs import Existing
 
 

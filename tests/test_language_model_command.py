@@ -5,7 +5,8 @@ import math
 import pytest
 
 from ctcasr.decoding.arpa import read_arpa
-from ctcasr.pipeline.language_model import Tokens, TokenUnit, measure_perplexity, read_texts
+from ctcasr.decoding.tokens import Tokens, TokenUnit
+from ctcasr.pipeline.language_model import measure_perplexity, read_texts
 
 SAID = "one two three\none two\n\ntwo  three \n"
 
@@ -41,9 +42,13 @@ def test_a_model_is_trained_and_measured(ctcasr, said, tmp_path):
     assert [line.rsplit("  ", 1) for line in measured.out.splitlines()] == [
         [f"{'sentences':<32}", "1"],
         [f"{'words':<32}", "3"],
-        [f"{'unknown words':<32}", "1 (33.33%)"],
-        [f"{'perplexity':<32}", f"{math.exp(-score.log_prob / 4):.2f}"],
-        [f"{'perplexity without unknown words':<32}", f"{math.exp(-score.known_log_prob / 3):.2f}"],
+        [f"{'characters':<32}", "12"],
+        [f"{'tokens':<32}", "3"],
+        [f"{'unknown tokens':<32}", "1 (33.33%)"],
+        [f"{'perplexity per word':<32}", f"{math.exp(-score.log_prob / 4):.2f}"],
+        [f"{'perplexity per character':<32}", f"{math.exp(-score.log_prob / 13):.3f}"],
+        [f"{'perplexity per token':<32}", f"{math.exp(-score.log_prob / 4):.3f}"],
+        [f"{'the same without unknown tokens':<32}", f"{math.exp(-score.known_log_prob / 3):.3f}"],
     ]
 
 

@@ -116,7 +116,7 @@ def estimate_ngrams(
     if vocabulary is not None and vocabulary < 1:
         raise LanguageModelError(f"a vocabulary of {vocabulary} words; give at least 1")
     sentences = [list(sentence) for sentence in sentences]
-    words = _choose_words(sentences, vocabulary)
+    words = choose_words(sentences, vocabulary)
     ids = {word: number for number, word in enumerate(words)}
     tokens = _tokens(sentences, ids)
     longest = max(len(sentence) for sentence in sentences) + 2
@@ -153,8 +153,16 @@ def _thresholds(prune: Sequence[int], order: int) -> list[int]:
     return [*prune, *[prune[-1] if prune else 0] * (order - len(prune))]
 
 
-def _choose_words(sentences: Sequence[Sequence[str]], limit: int | None) -> tuple[str, ...]:
-    """Return the words of the model: the three marks, then the chosen words, sorted."""
+def choose_words(sentences: Sequence[Sequence[str]], limit: int | None) -> tuple[str, ...]:
+    """Return the words of a model: the three marks, then the most frequent words, sorted.
+
+    Args:
+        sentences: words of each.
+        limit: how many are kept, the first in the alphabet among equals; None keeps all.
+
+    Raises:
+        LanguageModelError: there are none, one holds white space, or is `<s>` or `</s>`.
+    """
     counts = Counter(word for sentence in sentences for word in sentence)
     for mark in (BEGIN, END):
         if mark in counts:

@@ -2,65 +2,30 @@
 
 A text is a file with one sentence per line (plain or gzip), a manifest, whose `text` is taken, or
 `-` for standard input. What a model counts as a word is chosen by `Tokens`: words, or the labels
-of a recognizer, for a model that works without words.
+of a recognizer, for a model that works without words. Models are n-grams (ARPA files) or recurrent
+networks (`.safetensors`).
 """
 
 import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
-from ctcasr.alphabet import Alphabet, Unit, split_units
 from ctcasr.decoding.arpa import read_arpa, write_arpa
-from ctcasr.decoding.ngram import BEGIN, END, NgramModel, label_token
+from ctcasr.decoding.ngram import BEGIN, END, SentenceScore
 from ctcasr.decoding.ngram_estimation import Estimate, estimate_ngrams
+from ctcasr.decoding.tokens import Tokens
 from ctcasr.errors import LanguageModelError
 from ctcasr.files import decode_lines, read_lines
 from ctcasr.manifest import read_manifest
 from ctcasr.pipeline.outputs import Existing, require_free
-from ctcasr.text_rules import DEFAULT_RULES, apply_rules
+from ctcasr.text_rules import apply_rules
 
 STANDARD_INPUT = Path("-")
+RECURRENT_SUFFIX = ".safetensors"
+"""By which a recurrent model's file is told from an ARPA file."""
 _LARGEST_EXPONENT = 700.0
-
-
-class TokenUnit(StrEnum):
-    """What a language model counts as one word, where no recognizer says."""
-
-    WORD = "word"
-    CHAR = "char"
-    GRAPHEME = "grapheme"
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """How a sentence becomes what a model counts.
-
-    Attributes:
-        unit: words, or units of text; of the latter, " " is written `<space>`.
-        alphabet: the labels of a recognizer, in place of `unit`.
-        rules: text rules that come before.
-    """
-
-    unit: TokenUnit = TokenUnit.WORD
-    alphabet: Alphabet | None = None
-    rules: tuple[str, ...] = DEFAULT_RULES
-
-    def split(self, sentence: str) -> list[str]:
-        """Return the tokens of a sentence.
-
-        Raises:
-            AlphabetError: the alphabet has no label for a part of it.
-            ConfigError: a text rule that does not exist.
-        """
-        text = apply_rules(sentence, self.rules)
-        if self.alphabet is None:
-            units = split_units(text, Unit(self.unit))
-        else:
-            units = [self.alphabet.labels[label] for label in self.alphabet.encode(text)]
-        return [label_token(unit) for unit in units]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,46 +34,67 @@ class Text:
 
     Attributes:
         sentences: all that are not empty.
+        num_words: white-space words in them, and num_chars: code points, spaces among them; both
+            after the text rules, whatever the tokens are.
         notes: what was left out, for the user.
     """
 
     sentences: tuple[list[str], ...]
+    num_words: int
+    num_chars: int
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Perplexity:
-    """How well a model foresees a text; every sentence ends in `</s>`, which counts as a token.
+    """How well a model foresees a text.
+
+    Every sentence ends in `</s>`, which counts as a token, as a word and as a character, so that
+    models of different units can be compared. An unknown token costs what the model has `<unk>` at,
+    and nothing for its spelling: compare texts without any, or the perplexity without them.
 
     Attributes:
-        num_sentences: in the text; num_words: without `</s>`; num_unknown: those among them that
+        num_sentences: in the text; num_tokens: without `</s>`; num_unknown: those among them that
             the model does not know.
-        log_prob: the natural log of the text's probability; -inf where words are unknown and the
+        num_words, num_chars: see `Text`.
+        log_prob: the natural log of the text's probability; -inf where tokens are unknown and the
             model has no `<unk>`.
-        known_log_prob: the same without the unknown words.
+        known_log_prob: the same without the unknown tokens.
     """
 
     num_sentences: int
-    num_words: int
+    num_tokens: int
     num_unknown: int
+    num_words: int
+    num_chars: int
     log_prob: float
     known_log_prob: float
 
     @property
     def unknown_rate(self) -> float:
-        """The share of the words that the model does not know."""
-        return self.num_unknown / self.num_words
+        """The share of the tokens that the model does not know."""
+        return self.num_unknown / self.num_tokens
 
     @property
     def perplexity(self) -> float:
         """One over the geometric mean of the tokens' probabilities."""
-        return _perplexity(self.log_prob, self.num_words + self.num_sentences)
+        return _perplexity(self.log_prob, self.num_tokens + self.num_sentences)
 
     @property
     def known_perplexity(self) -> float:
-        """The same over all tokens but the unknown words."""
-        num_known = self.num_words - self.num_unknown + self.num_sentences
+        """The same over all tokens but the unknown ones."""
+        num_known = self.num_tokens - self.num_unknown + self.num_sentences
         return _perplexity(self.known_log_prob, num_known)
+
+    @property
+    def per_word(self) -> float:
+        """The same probability of the text, over its words and ends."""
+        return _perplexity(self.log_prob, self.num_words + self.num_sentences)
+
+    @property
+    def per_char(self) -> float:
+        """The same probability of the text, over its characters and ends."""
+        return _perplexity(self.log_prob, self.num_chars + self.num_sentences)
 
 
 def train_language_model(
@@ -152,33 +138,53 @@ def train_language_model(
 
 
 def measure_perplexity(
-    model: Path, texts: Sequence[Path], *, tokens: Tokens
+    model: Path, texts: Sequence[Path], *, tokens: Tokens | None
 ) -> tuple[Perplexity, tuple[str, ...]]:
-    """Return how well the model of an ARPA file foresees texts, and notes on what was left out.
+    """Return how well a model foresees texts, and notes on what was left out.
+
+    Args:
+        model: an ARPA file, or the `.safetensors` file of a recurrent model.
+        texts: see the header.
+        tokens: what a sentence is split into; words by the default text rules where not given. A
+            recurrent model says that itself.
 
     Raises:
-        LanguageModelError: the model or a text cannot be read, the texts hold nothing, or the model
-            has no `</s>`.
+        LanguageModelError: the model or a text cannot be read, the texts hold nothing, the model
+            has no `</s>`, or brings tokens of its own.
+        ModelFileError: a damaged recurrent model.
         ManifestError: a manifest that cannot be read.
         AlphabetError: the alphabet has no label for a part of the text.
         ConfigError: a text rule that does not exist.
     """
-    text = read_texts(texts, tokens)
+    if model.suffix == RECURRENT_SUFFIX:
+        from ctcasr.recurrent_lm import read_recurrent_lm  # brings torch
+
+        recurrent = read_recurrent_lm(model)
+        if tokens is not None:
+            raise LanguageModelError(
+                f"{model}: says itself what its units and text rules are "
+                f"({recurrent.tokens.unit}; {','.join(recurrent.tokens.rules) or 'none'}); leave "
+                f"--unit, --labels-of and --rules out"
+            )
+        text = read_texts(texts, recurrent.tokens)
+        return perplexity(recurrent.score(text.sentences), text), text.notes
+    text = read_texts(texts, tokens or Tokens())
     loaded = read_arpa(model)
     if loaded.end < 0:
         raise LanguageModelError(
             f"{model}: has no {END}, so it cannot foresee where sentences end; use a model that has"
         )
-    return perplexity(loaded, text.sentences), text.notes
+    return perplexity([loaded.log_prob(sentence) for sentence in text.sentences], text), text.notes
 
 
-def perplexity(model: NgramModel, sentences: Sequence[Sequence[str]]) -> Perplexity:
-    """Return how well a model that has `</s>` foresees sentences, at least one and none empty."""
-    scores = [model.log_prob(sentence) for sentence in sentences]
+def perplexity(scores: Sequence[SentenceScore], text: Text) -> Perplexity:
+    """Return how well a model foresees a text, from what it says of each sentence."""
     return Perplexity(
         num_sentences=len(scores),
-        num_words=sum(score.num_words for score in scores),
+        num_tokens=sum(score.num_words for score in scores),
         num_unknown=sum(score.num_unknown for score in scores),
+        num_words=text.num_words,
+        num_chars=text.num_chars,
         log_prob=math.fsum(score.log_prob for score in scores),
         known_log_prob=math.fsum(score.known_log_prob for score in scores),
     )
@@ -194,11 +200,13 @@ def read_texts(paths: Sequence[Path], tokens: Tokens) -> Text:
         ConfigError: a text rule that does not exist.
     """
     sentences: list[list[str]] = []
+    num_words = num_chars = 0
     notes = []
     for path in paths:
         empty: list[str] = []
         for where, line in _lines(path):
-            split = tokens.split(line)
+            ruled = apply_rules(line, tokens.rules)
+            split = tokens.split_ruled(ruled)
             mark = next((mark for mark in (BEGIN, END) if mark in split), None)
             if mark is not None:
                 raise LanguageModelError(
@@ -206,6 +214,8 @@ def read_texts(paths: Sequence[Path], tokens: Tokens) -> Text:
                 )
             if split:
                 sentences.append(split)
+                num_words += len(ruled.split())
+                num_chars += len(ruled)
             else:
                 empty.append(where)
         if empty:
@@ -214,7 +224,7 @@ def read_texts(paths: Sequence[Path], tokens: Tokens) -> Text:
     if not sentences:
         named = ", ".join(_name(path) for path in paths)
         raise LanguageModelError(f"{named}: no text; give a sentence on each line, or a manifest")
-    return Text(tuple(sentences), tuple(notes))
+    return Text(tuple(sentences), num_words, num_chars, tuple(notes))
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
