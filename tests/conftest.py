@@ -88,6 +88,20 @@ def tone_alphabet() -> Alphabet:
     return build_alphabet(["a b c d"])
 
 
+def record_tones(root: Path) -> dict[str, str]:
+    """Write eight recordings, and tones.jsonl of them, into `root`; return their texts by name."""
+    texts, utterances = {}, []
+    (root / "recordings").mkdir()
+    for number, text in enumerate(TONE_TEXTS):
+        name = f"{number}-{text}"
+        audio = root / "recordings" / f"{name}.wav"
+        soundfile.write(audio, speak_tones(text, seed=number), 8_000, subtype="PCM_16")
+        texts[name] = text
+        utterances.append(Utterance(id=name, audio=audio, text=text, speaker="xy"[number % 2]))
+    write_manifest(root / "tones.jsonl", utterances)
+    return texts
+
+
 @dataclass(frozen=True)
 class ToneRun:
     """A finished training on tones: its run folder, and what it learned from.
@@ -108,20 +122,8 @@ class ToneRun:
 def tone_run(tmp_path_factory) -> ToneRun:
     """A tiny model, trained by `ctcasr.train`, that reads its eight recordings without error."""
     root = tmp_path_factory.mktemp("tones")
-    recordings, texts = root / "recordings", {}
-    recordings.mkdir()
-    for number, text in enumerate(TONE_TEXTS):
-        texts[f"{number}-{text}"] = text
-        samples = speak_tones(text, seed=number)
-        soundfile.write(recordings / f"{number}-{text}.wav", samples, 8_000, subtype="PCM_16")
+    texts = record_tones(root)
     manifest, config = root / "tones.jsonl", root / "tones.yaml"
-    write_manifest(
-        manifest,
-        [
-            Utterance(id=name, audio=recordings / f"{name}.wav", text=text, speaker="xy"[at % 2])
-            for at, (name, text) in enumerate(texts.items())
-        ],
-    )
     config.write_text(
         f"""
 data: {{train: {manifest.as_posix()}, dev: {manifest.as_posix()}, batch_size: 2}}
@@ -134,7 +136,7 @@ training: {{epochs: 45, average: 1, precision: fp32}}
         encoding="utf-8",
     )
     train(load_config(config), run=root / "run", device="cpu")
-    return ToneRun(root / "run", recordings, manifest, config, texts)
+    return ToneRun(root / "run", root / "recordings", manifest, config, texts)
 
 
 @dataclass(frozen=True)

@@ -220,6 +220,7 @@ class Trainer:
         if self.average is not None:
             self.average.load(checkpoint.tensors("average."))
         self.metrics.cut_back(last_epoch=self.progress.epoch)
+        self._prune()  # if it was stopped before it could
 
     def fit(self, stop: StopRequest) -> dict[str, Tensor]:
         """Train to the end and return the averaged weights.
@@ -446,11 +447,19 @@ class Trainer:
             tensors |= {f"average.{name}": t for name, t in self.average.weights.items()}
         facts = {**self.facts(), "progress": asdict(self.progress)}
         save_checkpoint(self.run, step=self.progress.step, tensors=tensors, facts=facts)
+        self._prune()
+        self._saved_at = time.monotonic()
+
+    def _prune(self) -> None:
+        """Delete checkpoints that are neither averaged, nor among the newest up to here.
+
+        Those of later steps are damaged, or the run would have gone on from them.
+        """
         last_epoch = self.progress.history[-1:]
         keep = {step for _, step, _ in [*self._epochs_to_average(), *last_epoch]}
         steps = [int(folder.name.removeprefix("step-")) for folder in list_checkpoints(self.run)]
+        steps = [step for step in steps if step <= self.progress.step]
         prune_checkpoints(self.run, keep=keep | set(steps[-self.training.keep_checkpoints :]))
-        self._saved_at = time.monotonic()
 
     def _epochs_to_average(self) -> Sequence[tuple[int, int, float | None]]:
         history = self.progress.history
