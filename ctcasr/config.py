@@ -128,6 +128,13 @@ class HeadsConfig(Section):
     """The CTC output layer."""
 
 
+class Segmenting(StrEnum):
+    """Whether long recordings are cut before they are searched."""
+
+    AUTO = "auto"
+    NONE = "none"
+
+
 EMBEDDED = "embedded"
 """Stands for a path where the language model or lexicon lies in the model file itself."""
 DEFAULT_BEAM = 64
@@ -173,6 +180,10 @@ class DecodeConfig(Section):
 
     hotwords: dict[str, Boost] = Field({})
     """Words or phrases to prefer, each with its boost in nats: 5 makes it 148 times as probable."""
+
+    segment: Segmenting = Segmenting.AUTO
+    """`auto`: recordings of more than a minute are cut at pauses, and the segments searched one by
+    one; the network hears the whole in either case. `none` never cuts."""
 
     alpha: float = Field(0.5, ge=0)
     """Weight of the language model's natural-log probabilities."""

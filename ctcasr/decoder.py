@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctcasr.alphabet import Alphabet
-from ctcasr.config import EMBEDDED, DecodeConfig
+from ctcasr.config import EMBEDDED, DecodeConfig, Segmenting
 from ctcasr.decoding import Hypothesis, NgramModel, PrefixBeamDecoder, best_path
 from ctcasr.decoding.arpa import parse_arpa
 from ctcasr.errors import ConfigError, CtcasrError, LanguageModelError, LexiconError
@@ -212,6 +212,8 @@ def describe_decoder(decode: DecodeConfig, parts: Mapping[str, ModelPart]) -> di
         "beam": decode.beam,
         "threshold": decode.threshold,
     }
+    if decode.segment is Segmenting.NONE:
+        described["segment"] = decode.segment.value
     if decode.label_threshold:
         described["label_threshold"] = decode.label_threshold
     for kind, part in parts.items():

@@ -4,6 +4,7 @@ recognizer = ctcasr.load("exp/an4")            # a model file, a run folder, a b
 print(recognizer.transcribe("seven.wav").text)
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from ctcasr.alphabet import Alphabet, frames_needed
 from ctcasr.batching import pad_waveforms, plan_batches
-from ctcasr.config import DecodeConfig, RunConfig
+from ctcasr.config import DecodeConfig, RunConfig, Segmenting
 from ctcasr.decoder import (
     KINDS,
     ModelPart,
@@ -26,6 +27,7 @@ from ctcasr.decoder import (
 )
 from ctcasr.decoding import Hypothesis, Word, forced_align
 from ctcasr.decoding.hypothesis import words_in_time
+from ctcasr.decoding.segmentation import LONG_SECONDS, cut_at_pauses, join_hypotheses
 from ctcasr.decoding.word_boundaries import find_word_spans
 from ctcasr.errors import AlphabetError, AudioError, InfeasibleAlignmentError
 from ctcasr.frontends.feature_stats import FeatureStats
@@ -34,7 +36,7 @@ from ctcasr.frontends.level import frame_levels
 from ctcasr.frontends.waveform import read_audio, resample, select_channel
 from ctcasr.models.network import Network
 from ctcasr.text_rules import apply_rules
-from ctcasr.transcript import Alternative, Failure, TimedLabel, TimedWord, Transcript
+from ctcasr.transcript import Alternative, Failure, Segment, TimedLabel, TimedWord, Transcript
 
 ALIGNMENT = {"search": "forced_align"}
 """What stands for the search in the transcript of a known text."""
@@ -191,13 +193,34 @@ class Recognizer:
         decoder = self.decoder(decode, workers=workers)
         transcripts: dict[int, Transcript] = {}
         for batch, rows in self._heard(recordings, batch_size):
-            for index, log_probs, found in zip(batch, rows, decoder(rows), strict=True):
+            for index, log_probs, found in zip(
+                batch, rows, self._search(rows, decoder, decode), strict=True
+            ):
                 recording = recordings[index]
                 transcript = self._transcript(recording, found, decoder, nbest=decode.nbest)
                 transcripts[index] = transcript
                 if watch is not None:
-                    watch(recording, log_probs, found, transcript)
+                    watch(recording, log_probs, found.hypotheses, transcript)
         return [transcripts[index] for index in range(len(recordings))]
+
+    def _search(
+        self, rows: Sequence[NDArray[np.float32]], decoder: TextDecoder, decode: DecodeConfig
+    ) -> list["_Found"]:
+        """Search what was heard; long recordings in segments, unless told not to cut them."""
+        alphabet = self.alphabet
+        cuts = [
+            cut_at_pauses(row, alphabet, frame_s=self.frame_shift)
+            if decode.segment is Segmenting.AUTO and len(row) * self.frame_shift > LONG_SECONDS
+            else [(0, len(row))]
+            for row in rows
+        ]
+        pieces = [
+            row[start:end]
+            for row, segments in zip(rows, cuts, strict=True)
+            for start, end in segments
+        ]
+        found = iter(decoder(pieces))
+        return [_Found.of(alphabet, segments, [next(found) for _ in segments]) for segments in cuts]
 
     def decoder(self, decode: DecodeConfig | None = None, *, workers: int = 1) -> TextDecoder:
         """Return the search with some settings, built once and kept.
@@ -333,12 +356,13 @@ class Recognizer:
     def _transcript(
         self,
         recording: Recording,
-        hypotheses: Sequence[Hypothesis],
+        found: "_Found",
         decoder: TextDecoder,
         *,
         nbest: int,
     ) -> Transcript:
-        best = hypotheses[0]
+        best = found.hypotheses[0]
+        words = self._timed_words(recording, best.words)
         return Transcript(
             id=recording.id,
             source=recording.source,
@@ -348,13 +372,14 @@ class Recognizer:
             text=best.text,
             duration=self._seconds(recording),
             offset=recording.offset,
-            words=self._timed_words(recording, best.words),
+            words=words,
+            segments=found.segments(words),
             log_prob=best.log_prob,
             confidence=best.confidence,
             confidence_kind=decoder.confidence_kind,
             nbest=tuple(
                 Alternative(other.text, other.log_prob)
-                for other in (hypotheses if nbest > 1 else ())
+                for other in (found.hypotheses if nbest > 1 else ())
             ),
         )
 
@@ -441,6 +466,42 @@ class Recognizer:
 
     def _seconds(self, recording: Recording) -> float:
         return len(recording.samples) / self.sample_rate
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the search found in a recording.
+
+    Attributes:
+        hypotheses: of the whole, best first.
+        words: how many each segment has in the best one; None where it was not cut.
+    """
+
+    hypotheses: Sequence[Hypothesis]
+    words: tuple[int, ...] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        alphabet: Alphabet,
+        segments: Sequence[tuple[int, int]],
+        found: Sequence[Sequence[Hypothesis]],
+    ) -> "_Found":
+        """Return what the searches of a recording's segments make together."""
+        if len(segments) == 1:
+            return cls(found[0])
+        counts = tuple(len(hypotheses[0].words) for hypotheses in found)
+        return cls(join_hypotheses(alphabet, segments, found), counts)
+
+    def segments(self, words: Sequence[TimedWord]) -> tuple[Segment, ...]:
+        """Return the segments in which something was said."""
+        rest = iter(words)
+        parts = [tuple(itertools.islice(rest, count)) for count in self.words or ()]
+        return tuple(
+            Segment(" ".join(word.text for word in part), part[0].start, part[-1].end)
+            for part in parts
+            if part
+        )
 
 
 def _is_silent(recording: Recording) -> bool:

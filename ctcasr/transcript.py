@@ -22,6 +22,15 @@ class TimedWord:
 
 
 @dataclass(frozen=True, slots=True)
+class Segment:
+    """What is said between two pauses; times in seconds from the file's beginning."""
+
+    text: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
 class TimedLabel:
     """One label of a forced alignment: the frames in which its path gives that label.
 
@@ -74,6 +83,7 @@ class Transcript:
         nbest: best first; empty unless asked for.
         model: name and sha256.
         decoder: its settings.
+        segments: of a long recording, what was said between two pauses; none where it is one.
         error: None unless the item failed.
     """
 
@@ -86,6 +96,7 @@ class Transcript:
     duration: float | None = None
     offset: float = 0.0
     words: tuple[TimedWord, ...] = ()
+    segments: tuple[Segment, ...] = ()
     labels: tuple[TimedLabel, ...] = ()
     log_prob: float | None = None
     confidence: float | None = None
@@ -112,10 +123,10 @@ class Transcript:
             }
             for word in self.words
         ]
-        segments = []
-        if self.error is None and self.duration is not None:
-            end = self.offset + self.duration
-            segments = [{"start": round(self.offset, 3), "end": round(end, 3), "text": self.text}]
+        segments = [
+            {"start": round(one.start, 3), "end": round(one.end, 3), "text": one.text}
+            for one in self._all_segments()
+        ]
         labels = [
             {"text": label.text, "start": round(label.start, 3), "end": round(label.end, 3)}
             for label in self.labels
@@ -140,6 +151,12 @@ class Transcript:
             "nbest": [{"text": other.text, "log_prob": other.log_prob} for other in self.nbest],
             "error": error,
         }
+
+    def _all_segments(self) -> tuple[Segment, ...]:
+        """Return the segments; one of all there is where the recording was not cut."""
+        if self.segments or self.error is not None or self.duration is None:
+            return self.segments
+        return (Segment(self.text, self.offset, self.offset + self.duration),)
 
 
 def _rounded(confidence: float | None) -> float | None:

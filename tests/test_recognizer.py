@@ -1,14 +1,18 @@
+import copy
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
 import torch
 
 from ctcasr.config import DecodeConfig
+from ctcasr.decoding.segmentation import LONG_SECONDS
 from ctcasr.errors import AudioError
 from ctcasr.models.encoder import EncoderConfig
 from ctcasr.models.network import Network
 from ctcasr.recognizer import Recognizer
+from tests.conftest import tone_alphabet
 
 # What transcribe takes
 
@@ -208,3 +212,40 @@ def test_emissions_are_what_is_searched(recognizer, samples):
     assert first.shape == last.shape == (len(first), len(recognizer.alphabet))
     ((best,),) = recognizer.decoder()([first])
     assert best.text == "cad"
+
+
+@pytest.fixture
+def talkative(recognizer):
+    """The recognizer, hearing "ab" and "cd" in turn, each after two seconds, for 70 seconds."""
+    hearing = copy.copy(recognizer)
+    alphabet = hearing.alphabet = tone_alphabet()
+    hearing._decoders = {}
+    a, b, c, d, space = (alphabet.encode(char)[0] for char in "abcd ")
+    pause = [alphabet.blank] * 97
+    said = [*pause, a, b, space, *pause, c, d, space] * 18
+    probs = np.full((len(said), len(alphabet)), 1e-6)
+    probs[np.arange(len(said)), said] = 1.0
+    log_probs = np.log(probs / probs.sum(1, keepdims=True)).astype(np.float32)
+    hearing.log_probs = lambda waveforms: [log_probs for _ in waveforms]
+    return hearing
+
+
+def test_a_long_recording_is_cut_into_segments_at_its_pauses(talkative):
+    noise = 0.01 * np.random.default_rng(0).standard_normal(72 * 8_000)
+    assert len(noise) / 8_000 > LONG_SECONDS
+
+    cut, whole = (
+        talkative.transcribe(
+            noise, sample_rate=8_000, decode=DecodeConfig(beam=4, segment=segmenting)
+        )
+        for segmenting in ("auto", "none")
+    )
+
+    segments = cut.to_json()["segments"]
+    assert [one["text"] for one in segments] == ["ab", "cd"] * 18
+    assert cut.text == " ".join(["ab", "cd"] * 18) == whole.text.rstrip()
+    assert all(one["start"] < one["end"] for one in segments)
+    assert all(before["end"] <= after["start"] for before, after in itertools.pairwise(segments))
+    assert [one["text"] for one in whole.to_json()["segments"]] == [whole.text]
+    assert "segment" not in cut.decoder
+    assert whole.decoder["segment"] == "none"
