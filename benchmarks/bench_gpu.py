@@ -35,6 +35,8 @@ from benchmarks.matmul_rate import lstm_stack_flops, matmul_rate
 from benchmarks.setting import machine, seconds_of
 from benchmarks.training_work import PlainNetwork
 from ctcasr.batching import plan_batches
+from ctcasr.device import pick_device
+from ctcasr.errors import ConfigError
 from ctcasr.frontends.features import FeatureExtractor
 from ctcasr.frontends.spectral import FrontendConfig, FrontendKind
 from ctcasr.models.ctc import ctc_loss
@@ -112,13 +114,10 @@ def main() -> int:
     parser.add_argument("--tiny", action="store_true", help="very little: does it all run")
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
-    device = torch.device(args.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        print(
-            "bench_gpu: torch finds no GPU; run it where there is one, or see that it works with "
-            "--device cpu --tiny",
-            file=sys.stderr,
-        )
+    try:
+        device = pick_device(args.device)
+    except ConfigError as error:
+        print(f"bench_gpu: {error} --tiny, to see that it works", file=sys.stderr)
         return 2
 
     torch.set_float32_matmul_precision("high")  # TF32, as cuDNN's LSTM takes it

@@ -9,7 +9,9 @@ batches of whole utterances allow, of steps:
     ctcasr          `ctcasr train` as it is: batches of similar length, dense, bf16 where it pays
     plain PyTorch   a loop as people write it: random batches of a fixed number of utterances,
                     torchaudio's features, nn.LSTM on packed sequences, fp32
-    SpeechBrain     its Brain with dynamic batches, its features and layers
+    SpeechBrain     its Brain with dynamic batches, its features and layers; its recipes hand
+                    nn.LSTM the batch with its padding, which the direction that reads backwards
+                    begins in ("padding read"), and it can pack too
 
 SpeechBrain lives in an environment of its own, which is made in the folder of `--peers` when it is
 not there (requirements: training_peers.txt). Each contestant trains in a process by itself, on two
@@ -21,6 +23,7 @@ Then a step of ours is taken apart; see training_step.py.
 """
 
 import argparse
+import math
 import platform
 import statistics
 import sys
@@ -91,11 +94,16 @@ class Bench:
     items: tuple[Labelled, ...]
     alphabet: Alphabet
 
-    def train(self, who: Contestant, *, steps_per_epoch: int | None = None) -> list[Pass]:
-        """Train one contestant in a process of its own; return its passes but the first."""
+    def train(self, who: Contestant, *, steps_per_epoch: int = 1) -> list[Pass]:
+        """Train one contestant in a process of its own; return its passes but the first.
+
+        Args:
+            who: ctcasr plans its batches itself; the others are to take so many steps.
+            steps_per_epoch: how many steps that is.
+        """
         print(f"training: {who.name}", file=sys.stderr, flush=True)
         python = python_of(self.peers) if who.kind == "speechbrain" else Path(sys.executable)
-        job = self._our_job(who) if who.kind == "ctcasr" else self._job(who, steps_per_epoch or 1)
+        job = self._our_job(who) if who.kind == "ctcasr" else self._job(who, steps_per_epoch)
         worker = HERE / "training_worker.py"
         answer = run_worker(python, worker, job, name=who.name, threads=THREADS)
         return [Pass(**each) for each in answer][1:]
@@ -118,7 +126,7 @@ class Bench:
             "items": [
                 {"audio": str(item.utterance.audio), "labels": item.labels} for item in self.items
             ],
-            "batch_size": max(1, round(len(self.items) / steps_per_epoch)),
+            "batch_size": math.ceil(len(self.items) / steps_per_epoch),
             "steps_per_epoch": steps_per_epoch,
             "weights": str(self._first_weights()),
             "sample_rate": frontend.sample_rate,
@@ -165,6 +173,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=6, help="passes, the first not counted")
     parser.add_argument("--quick", action="store_true", help="very little: does it all run")
     args = parser.parse_args()
+    if args.epochs < 2:
+        parser.error("--epochs: give at least 2; the first is not counted")
 
     prepare_peers(args.peers, requirements=REQUIREMENTS, modules=MODULES)
     torch.set_num_threads(THREADS)
