@@ -100,10 +100,9 @@ def freeze_parameters(network: nn.Module, patterns: Sequence[str]) -> None:
 
 
 def make_optimizer(config: OptimConfig, model: nn.Module) -> torch.optim.AdamW:
-    """Return AdamW over what is to be trained of the model; only matrices decay."""
-    moving = [p for p in model.parameters() if p.requires_grad]
-    matrices = [p for p in moving if p.dim() > 1]
-    vectors = [p for p in moving if p.dim() <= 1]
+    """Return AdamW over the model; only matrices decay, and frozen parameters have no gradient."""
+    matrices = [p for p in model.parameters() if p.dim() > 1]
+    vectors = [p for p in model.parameters() if p.dim() <= 1]
     groups = [
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
