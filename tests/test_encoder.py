@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -353,6 +353,50 @@ def test_what_goes_together_is_taken_and_read_back(values):
     config = parse_config({"encoder": values})
 
     assert parse_config(config.model_dump(mode="json")) == config
+
+
+SIZES = st.integers(4, 7)
+COMBINATIONS = st.fixed_dictionaries(
+    {
+        "layers": st.just(3),
+        "hidden": SIZES | st.lists(SIZES, min_size=3, max_size=3),
+        "cell": st.sampled_from(CellKind),
+        "directions": st.sampled_from(Directions),
+        "skip": st.sampled_from(SkipKind),
+        "projection": st.none() | SIZES,
+        "layer_norm": st.booleans(),
+        "reduce_after": st.sets(st.integers(1, 2)).map(sorted),
+        "start_state": st.sampled_from(StartKind),
+        "dropout_per_sequence": st.booleans(),
+        "subsampling": st.sampled_from(SubsamplingKind),
+        "stride": st.integers(1, 3),
+    }
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(values=COMBINATIONS)
+def test_whatever_the_config_takes_learns_runs_and_is_built_anew(values):
+    sizes = values["hidden"] if isinstance(values["hidden"], list) else [values["hidden"]]
+    uneven = len(set(sizes)) > 1 and values["projection"] is None
+    assume(not (values["skip"] is SkipKind.RESIDUAL and uneven))
+    config = EncoderConfig(channels=8, maps=2, **values)
+    torch.manual_seed(0)
+    encoder = Encoder(config, 5)
+    features = make_features()
+
+    output, lengths = encoder(features, LENGTHS)
+    output.square().sum().backward()
+
+    assert lengths.tolist() == [config.num_frames(length) for length in LENGTHS.tolist()]
+    assert output.shape == (4, config.num_frames(23), encoder.output_size)
+    assert not output[1].any()
+    for name, parameter in encoder.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+    twin = Encoder(EncoderConfig(**config.model_dump(mode="json")), 5)
+    twin.load_state_dict(encoder.state_dict())
+    assert torch.equal(twin.eval()(features, LENGTHS)[0], encoder.eval()(features, LENGTHS)[0])
 
 
 @pytest.mark.parametrize("start", StartKind)
