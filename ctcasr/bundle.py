@@ -1,7 +1,7 @@
 """A recognizer as one file: found by name, loaded, saved.
 
 `model_file.py` knows headers and tensors; here they become a `Recognizer` and come from one. The
-subword model, the language model and the lexicon lie among the tensors as the bytes of their files.
+subword model, language models and lexicon lie among the tensors as the bytes of their files.
 """
 
 import difflib
@@ -26,8 +26,12 @@ from ctcasr.recognizer import Recognizer
 from ctcasr.reporting.model_card import model_facts
 
 SUBWORD_MODEL = "model.alphabet.sentencepiece"
-PART_TENSORS: Mapping[str, str] = {"lm": "lm.arpa", "lexicon": "lm.lexicon"}
-"""The tensors whose bytes are the files of decode.lm and decode.lexicon."""
+PART_TENSORS: Mapping[str, str] = {
+    "lm": "lm.arpa",
+    "lexicon": "lm.lexicon",
+    "rescore": "lm.rescore",
+}
+"""The tensors whose bytes are the files of decode.lm, decode.lexicon and decode.rescore."""
 
 
 def load(model: str | Path, *, device: str = "auto") -> Recognizer:

@@ -147,7 +147,7 @@ class DecodeConfig(Section):
 
     beam: int = Field(0, ge=0)
     """Prefixes kept by prefix beam search; 0 takes the best path. Where not given, 64 with `lm`,
-    `lexicon`, `hotwords` or several `nbest`."""
+    `lexicon`, `hotwords`, `rescore` or several `nbest`."""
 
     threshold: float = Field(1e-6, ge=0, lt=1)
     """Extensions with less than this share of the best prefix's probability are dropped."""
@@ -184,6 +184,19 @@ class DecodeConfig(Section):
     segment: Segmenting = Segmenting.AUTO
     """`auto`: recordings of more than a minute are cut at pauses, and the segments searched one by
     one; the network hears the whole in either case. `none` never cuts."""
+
+    rescore: str | None = None
+    """File of a recurrent language model (`ctcasr lm train --rnn`) that weighs every text the beam
+    ends with; `embedded` is the one inside the model file."""
+
+    rescore_sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    """The same for `rescore` as `lm_sha256` for `lm`."""
+
+    gamma: float = Field(0.3, ge=0)
+    """Weight of the natural-log probabilities that `rescore` gives to whole texts."""
+
+    delta: float = 0.0
+    """Nats for every word of a text where `rescore` weighs it: it finds long texts improbable."""
 
     alpha: float = Field(0.5, ge=0)
     """Weight of the language model's natural-log probabilities."""
@@ -228,8 +241,9 @@ class DecodeConfig(Section):
 
 
 def _weighs_words(values: Mapping[str, Any]) -> bool:
-    keys = ("lm", "lm_sha256", "lexicon", "lexicon_sha256", "hotwords")
-    return any(values.get(key) for key in keys)
+    files = ("lm", "lexicon", "rescore")
+    keys = [f"{kind}{suffix}" for kind in files for suffix in ("", "_sha256")]
+    return any(values.get(key) for key in [*keys, "hotwords"])
 
 
 class ScoreConfig(Section):

@@ -10,6 +10,7 @@ import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,17 @@ from ctcasr.alphabet import Alphabet
 from ctcasr.config import EMBEDDED, DecodeConfig, Segmenting
 from ctcasr.decoding import Hypothesis, NgramModel, PrefixBeamDecoder, best_path
 from ctcasr.decoding.arpa import parse_arpa
+from ctcasr.decoding.ngram import SPACE
+from ctcasr.decoding.prefix_beam import Rescore
 from ctcasr.errors import ConfigError, CtcasrError, LanguageModelError, LexiconError
 from ctcasr.files import open_bytes
+from ctcasr.recurrent_lm import RecurrentLm, parse_recurrent_lm
+from ctcasr.text_rules import apply_rules
 
 KINDS: Mapping[str, tuple[str, type[CtcasrError]]] = {
     "lm": ("language model", LanguageModelError),
     "lexicon": ("lexicon", LexiconError),
+    "rescore": ("recurrent language model", LanguageModelError),
 }
 """The settings that name a file: what it is, and the error of one that cannot be used."""
 
@@ -58,15 +64,17 @@ class WordSources:
         paths: files, by setting, where they do not.
         lm: the language model.
         lexicon: its file, or its lines.
+        rescorer: the recurrent language model that weighs what the search ends with.
     """
 
     parts: Mapping[str, ModelPart]
     paths: Mapping[str, Path]
     lm: NgramModel | None = None
     lexicon: Path | tuple[str, ...] | None = None
+    rescorer: RecurrentLm | None = None
 
     def read_bytes(self, kind: str) -> bytes:
-        """Return the bytes of "lm" or "lexicon".
+        """Return the bytes of "lm", "lexicon" or "rescore".
 
         Raises:
             LanguageModelError, LexiconError: the file has changed since it was read.
@@ -119,6 +127,12 @@ class TextDecoder:
         self._search: PrefixBeamDecoder | None = None
         if decode.beam == 0:
             return
+        rescore: Rescore | None = None
+        if sources.rescorer is not None:
+            _require_common_spelling(sources.rescorer, alphabet)
+            rescore = partial(
+                _weigh_texts, sources.rescorer, gamma=decode.gamma, delta=decode.delta
+            )
         try:
             self._search = PrefixBeamDecoder(
                 alphabet,
@@ -137,6 +151,7 @@ class TextDecoder:
                 confidence=with_confidence,
                 temperature=1.0 if temperature is None else temperature,
                 certify=certify,
+                rescore=rescore,
                 workers=max(1, workers),
             )
         except ValueError as error:
@@ -193,9 +208,13 @@ def read_sources(decode: DecodeConfig, parts: Mapping[str, ModelPart]) -> WordSo
     lexicon: Path | tuple[str, ...] | None = paths.get("lexicon")
     if "lexicon" in found and lexicon is None:
         lexicon = tuple((found["lexicon"].content or b"").decode("utf-8-sig").splitlines())
+    rescorer: RecurrentLm | None = None
+    if "rescore" in found:
+        name = str(paths.get("rescore", found["rescore"].name))
+        rescorer = parse_recurrent_lm(found["rescore"].content or b"", name=name)
     for kind in paths:  # the file need not stay in memory
         found[kind] = replace(found[kind], content=None)
-    return WordSources(found, paths, lm, lexicon)
+    return WordSources(found, paths, lm, lexicon, rescorer)
 
 
 def describe_decoder(decode: DecodeConfig, parts: Mapping[str, ModelPart]) -> dict[str, Any]:
@@ -220,7 +239,7 @@ def describe_decoder(decode: DecodeConfig, parts: Mapping[str, ModelPart]) -> di
         described[kind] = {"name": part.name, "sha256": part.sha256}
     if "lm" in parts:
         described |= {"lm_unit": decode.lm_unit.value, "alpha": decode.alpha}
-    if parts:
+    if "lm" in parts or "lexicon" in parts:
         described |= {
             "open_vocabulary": decode.is_open,
             "beta": decode.beta,
@@ -228,7 +247,31 @@ def describe_decoder(decode: DecodeConfig, parts: Mapping[str, ModelPart]) -> di
         }
     if decode.hotwords:
         described["hotwords"] = dict(decode.hotwords)
+    if "rescore" in parts:
+        described |= {"gamma": decode.gamma, "delta": decode.delta}
     return described
+
+
+def _weigh_texts(
+    lm: RecurrentLm, texts: Sequence[str], *, gamma: float, delta: float
+) -> list[float]:
+    """Return what texts are worth to a recurrent language model, in nats."""
+    return [
+        gamma * log_prob + delta * len(text.split())
+        for text, log_prob in zip(texts, lm.log_probs(texts), strict=True)
+    ]
+
+
+def _require_common_spelling(lm: RecurrentLm, alphabet: Alphabet) -> None:
+    """Refuse a model none of whose words the labels can write, as one in another case."""
+    written = [label for k, label in enumerate(alphabet.labels) if k != alphabet.blank]
+    letters = set(apply_rules(" ".join(written), lm.tokens.rules))
+    words = [word for word in lm.known_words() if word != SPACE]
+    if words and not any(letters.issuperset(word) for word in words):
+        raise LanguageModelError(
+            f"{lm.name}: the recognizer's labels can write none of its {len(words):,} tokens, such "
+            f"as {words[0]!r}; make a model of text in the recognizer's spelling and case"
+        )
 
 
 def _describe_unwritten(lm: NgramModel, unwritten: Sequence[str]) -> str:

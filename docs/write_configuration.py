@@ -7,18 +7,30 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ctcasr.config import describe_keys
+from ctcasr.training.language_model import LmConfig
 
 PAGE = Path(__file__).with_name("configuration.md")
 
 
-def render_reference(rows: Iterable[tuple[str, str, str, str]]) -> str:
+def render_reference() -> str:
     """Return the page as Markdown: one table per section. Pure: equal classes give equal bytes."""
     lines = [
         "# Configuration reference",
         "",
         "Every key of a run's YAML file, from the classes that read it. Any of them can be set on",
         "the command line too: `--set optim.peak_lr=3e-4`. An unknown key stops the run.",
+        *_tables(describe_keys()),
+        "",
+        "# Recurrent language models",
+        "",
+        "What `ctcasr lm train --rnn --set KEY=VALUE` reaches; these keys stand in no YAML file.",
+        *_tables(describe_keys(LmConfig)),
     ]
+    return "\n".join(lines) + "\n"
+
+
+def _tables(rows: Iterable[tuple[str, str, str, str]]) -> list[str]:
+    lines: list[str] = []
     section = None
     for key, kind, default, meaning in rows:
         name = key.split(".", maxsplit=1)[0] if "." in key else "top level"
@@ -33,7 +45,7 @@ def render_reference(rows: Iterable[tuple[str, str, str, str]]) -> str:
             ]
         cells = (f"`{key}`", _cell(kind), f"`{default}`", _cell(meaning))
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _cell(text: str) -> str:
@@ -41,4 +53,4 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(render_reference(describe_keys()), encoding="utf-8", newline="\n")
+    PAGE.write_text(render_reference(), encoding="utf-8", newline="\n")

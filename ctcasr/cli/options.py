@@ -107,6 +107,7 @@ class SearchOptions:
     lexicon: Path | None
     hotwords: Mapping[str, float]
     overrides: tuple[str, ...]
+    rescore: Path | None = None
 
     def config(self, base: "DecodeConfig") -> "DecodeConfig":
         """Return a model's decoding settings with the command line's on top.
@@ -131,7 +132,8 @@ class SearchOptions:
             values["nbest"] = self.nbest
             if self.beam is None and base.beam > 0:
                 values["beam"] = max(base.beam, self.nbest)
-        for kind, path in (("lm", self.lm), ("lexicon", self.lexicon)):
+        files = (("lm", self.lm), ("lexicon", self.lexicon), ("rescore", self.rescore))
+        for kind, path in files:
             if path is not None:
                 values[kind] = str(path)
         values["hotwords"] |= self.hotwords
@@ -163,7 +165,7 @@ def parse_exports(exported: str) -> "list[NistFormat]":
 
 
 def search_options(function: _Function) -> _Function:
-    """Add --beam, --nbest, --lm, --lexicon, --hotword and --set; they arrive as `search`."""
+    """Add --beam, --nbest, --lm, --lexicon, --rescore, --hotword and --set, all as `search`."""
 
     @functools.wraps(function)
     def collect(
@@ -172,12 +174,13 @@ def search_options(function: _Function) -> _Function:
         nbest: int | None,
         lm: Path | None,
         lexicon: Path | None,
+        rescore: Path | None,
         hotwords: tuple[str, ...],
         overrides: tuple[str, ...],
         **others: Any,
     ) -> Any:
         boosts = dict(map(_parse_hotword, hotwords))
-        search = SearchOptions(beam, nbest, lm, lexicon, boosts, overrides)
+        search = SearchOptions(beam, nbest, lm, lexicon, boosts, overrides, rescore)
         return function(*args, search=search, **others)
 
     command = cast(_Function, collect)
@@ -192,7 +195,7 @@ _SEARCH_OPTIONS = (
         type=click.IntRange(min=0),
         metavar="K",
         help="Prefix beam search that keeps K prefixes; 0 is best path. Where the model has no "
-        "beam: 64 with --lm, --lexicon, --hotword or --nbest, which need one.",
+        "beam: 64 with --lm, --lexicon, --rescore, --hotword or --nbest, which need one.",
     ),
     click.option(
         "--lm",
@@ -207,6 +210,14 @@ _SEARCH_OPTIONS = (
         metavar="FILE",
         help="Say only the words of this file, one a line; with --set decode.open_vocabulary=true "
         "others may be spelt out.",
+    ),
+    click.option(
+        "--rescore",
+        type=PATH,
+        metavar="FILE",
+        help="Weigh the texts that the beam ends with by this recurrent language model "
+        "(.safetensors; see ctcasr lm train --rnn); ctcasr tune finds decode.gamma and "
+        "decode.delta.",
     ),
     click.option(
         "--hotword",

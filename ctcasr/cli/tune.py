@@ -56,8 +56,9 @@ def tune_command(
 
     MANIFEST lists recordings with their texts, none of which may be in the training or the test
     set. The network computes once; then some sixty searches try decode.alpha, decode.beta,
-    decode.beam and decode.threshold, and decode.unknown where words outside language model and
-    lexicon may be said, but not those that --beam or --set gives. Errors are counted by the
+    decode.beam and decode.threshold, decode.gamma and decode.delta with --rescore, and
+    decode.unknown where words outside language model and lexicon may be said, but not those that
+    --beam or --set gives. Errors are counted by the
     model's score.rules. NEW_MODEL is MODEL with the best of them as its defaults, with the language
     model and lexicon in it, and with the temperature that makes its confidences fit how often words
     of MANIFEST are right.
@@ -114,6 +115,8 @@ def tune_command(
         )
     elif decode.beam:
         announce(f"confidence: not calibrated, which takes {FEWEST_WORDS} words at least")
+    if base.rescore is not None and decode.rescore is None:
+        announce(f"note: {base.rescore} makes no fewer errors; the new model does without it")
     best, plain = tuned.best, tuned.best_path
     if best is not plain and best.word.errors >= plain.word.errors:
         announce("note: no setting has fewer word errors than the best path without any search")
@@ -125,21 +128,28 @@ def _render(tuned: "Tuned") -> str:
     """Return a table of all that was tried, the best one marked, and a line about that one."""
     from ctcasr.reporting.tables import render_table
 
-    header = ["", "beam", "threshold", "alpha", "beta", "unknown", "WER %", "CER %", "seconds"]
-    rows = [_row(trial, is_best=trial is tuned.best) for trial in (tuned.best_path, *tuned.trials)]
-    table = render_table(header, rows, numeric=[False, *[True] * 8])
+    rescored = any(trial.decode.rescore for trial in tuned.trials)
+    weights = ["alpha", "beta", "unknown", *(["gamma", "delta"] if rescored else [])]
+    header = ["", "beam", "threshold", *weights, "WER %", "CER %", "seconds"]
+    rows = [
+        _row(trial, is_best=trial is tuned.best, rescored=rescored)
+        for trial in (tuned.best_path, *tuned.trials)
+    ]
+    table = render_table(header, rows, numeric=[False, *[True] * (len(header) - 1)])
     names = ["search", *header[1:-1]]
-    shown = zip(names, _row(tuned.best, is_best=False)[:-1], strict=True)
+    shown = zip(names, _row(tuned.best, is_best=False, rescored=rescored)[:-1], strict=True)
     return f"{table}\nbest: {', '.join(f'{name} {cell}' for name, cell in shown if cell)}\n"
 
 
-def _row(trial: "Trial", *, is_best: bool) -> list[str]:
+def _row(trial: "Trial", *, is_best: bool, rescored: bool) -> list[str]:
     decode = trial.decode
     weights = [f"{decode.alpha:g}" if decode.lm else "", f"{decode.beta:g}"]
     settings = [str(decode.beam), f"{decode.threshold:g}"]
     weights.append(f"{decode.unknown:g}" if decode.is_open else "")
     if not (decode.lm or decode.lexicon):
         weights = ["", "", ""]
+    if rescored:
+        weights += [f"{decode.gamma:g}", f"{decode.delta:g}"] if decode.rescore else ["", ""]
     if decode.beam == 0:
         settings = ["", ""]
     mark = "best" if is_best else "best path" if decode.beam == 0 else ""

@@ -10,7 +10,8 @@ the labels of their columns. No torch.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, overload
@@ -35,6 +36,9 @@ from ctcasr.decoding.ngram import NgramModel, label_token
 from ctcasr.decoding.search import Found, Pruning
 
 _LARGEST_COUNT = 2**31 - 1  # what the C++ search counts to
+
+Rescore = Callable[[Sequence[str]], Sequence[float]]
+"""Texts -> the nats that each is worth, beside what the search has said of it."""
 
 
 class PrefixBeamDecoder:
@@ -68,6 +72,8 @@ class PrefixBeamDecoder:
             probability of all else, and to look there for something better, so that `is_proven` can
             say that nothing is more probable; a few times the search's own cost, and only without
             language model, lexicon and hotwords.
+        rescore: says what whole texts are worth, in nats, once the search has ended; what the beam
+            ends with is ordered by both together.
         workers: items of a batch decoded at a time, each in a thread of its own.
         use_core: None takes the C++ search where it is there, False the NumPy one.
 
@@ -96,6 +102,7 @@ class PrefixBeamDecoder:
         confidence: bool = True,
         temperature: float = 1.0,
         certify: bool = False,
+        rescore: Rescore | None = None,
         workers: int = 1,
         use_core: bool | None = None,
     ) -> None:
@@ -118,10 +125,10 @@ class PrefixBeamDecoder:
             beta=beta,
             unknown=unknown,
         )
-        if certify and self._context is not None:
+        if certify and (self._context is not None or rescore is not None):
             raise ValueError(
-                "a certificate bounds the CTC probability alone; leave out lm, lexicon and "
-                "hotwords, or certify"
+                "a certificate bounds the CTC probability alone; leave out lm, lexicon, hotwords "
+                "and rescore, or certify"
             )
         pruning = Pruning(
             blank=self.alphabet.blank,
@@ -137,6 +144,7 @@ class PrefixBeamDecoder:
         self._confidence = confidence
         self._temperature = temperature
         self._certify = certify
+        self._rescore = rescore
         self._workers = workers
 
     @overload
@@ -185,19 +193,21 @@ class PrefixBeamDecoder:
     def worth(self, labels: Sequence[int]) -> float:
         """Return what a whole label sequence is worth beyond its CTC log-probability, in nats.
 
-        Language model, lexicon and hotwords together, as the search adds them up; minus infinity
-        where the lexicon forbids it.
+        Language model, lexicon, hotwords and rescoring together, as they are added up; minus
+        infinity where the lexicon forbids it.
         """
-        context = self._context
-        if context is None:
-            return 0.0
-        state, total = context.start(), 0.0
-        for label in labels:
-            state, worth = context.extend(state, label)
-            total += worth
-            if total == -math.inf:
-                return total
-        return total + context.finish(state)
+        context, total = self._context, 0.0
+        if context is not None:
+            state = context.start()
+            for label in labels:
+                state, worth = context.extend(state, label)
+                total += worth
+                if total == -math.inf:
+                    return total
+            total += context.finish(state)
+        if self._rescore is not None:
+            total += self._rescore([self.alphabet.decode(labels)])[0]
+        return total
 
     def stream(self) -> "StreamingDecoder":
         """Begin a search that is given its frames bit by bit.
@@ -216,12 +226,29 @@ class PrefixBeamDecoder:
             certify=self._certify,
             workers=self._workers,
         )
-        return [self._finish(item, one) for item, one in zip(items, outcomes, strict=True)]
+        rescored = self._rescore_all(outcomes)
+        return [self._finish(item, one) for item, one in zip(items, rescored, strict=True)]
 
     @property
     def _count(self) -> int:
-        """How many label sequences are asked for: for posteriors, all there are."""
-        return self._beam if self._confidence else self._nbest
+        """How many label sequences are asked for: for posteriors and rescoring, all there are."""
+        return self._beam if self._confidence or self._rescore is not None else self._nbest
+
+    def _rescore_all(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        """Return what was found with the worth of whole texts added, best first again."""
+        if self._rescore is None:
+            return outcomes
+        texts = [self.alphabet.decode(one.labels) for outcome in outcomes for one in outcome.found]
+        worths = iter(self._rescore(texts))
+        rescored = []
+        for outcome in outcomes:
+            found = [
+                replace(one, log_prob=one.log_prob + worth)
+                for one, worth in zip(outcome.found, worths, strict=False)
+            ]
+            found.sort(key=lambda one: -one.log_prob)
+            rescored.append(Outcome(tuple(found), outcome.others_at_most))
+        return rescored
 
     def _finish(self, log_probs: LogProbs, outcome: Outcome) -> list[Hypothesis]:
         shares = posteriors(outcome.found, self._temperature) if self._confidence else None
@@ -305,8 +332,8 @@ class StreamingDecoder:
         decoder = self._decoder
         empty = np.zeros((0, len(decoder.alphabet)), dtype=np.float32)
         frames: LogProbs = np.concatenate([empty, *self._chunks])
-        found = tuple(self._stream.found(frames, decoder._count))
-        return decoder._finish(frames, Outcome(found, None))
+        outcome = Outcome(tuple(self._stream.found(frames, decoder._count)), None)
+        return decoder._finish(frames, decoder._rescore_all([outcome])[0])
 
 
 def _find_words(

@@ -1,11 +1,13 @@
 """Tune: the network computes once, the search runs with many settings, the best go into a model.
 
 Weights first, at a beam of 64: alpha and beta on a coarse grid, then twice at half the step around
-the best. Then, at the best weights, beam and threshold; last, where words may be said that are in
-no language model or lexicon, what such a word costs. Errors are counted as `evaluate` counts them
+the best. Then, where a recurrent language model weighs what the beam ends with, gamma and delta;
+at the best weights, beam and threshold; last, where words may be said that are in no language model
+or lexicon, what such a word costs. Errors are counted as `evaluate` counts them
 in its normalised score. Best is the fewest word errors; among equals the fewest character errors,
-then the narrower beam, the higher threshold and the smaller weights; the cost of unknown words
-changes for fewer errors only. Some sixty searches in all; what is fixed is not searched.
+then the narrower beam, the higher threshold and the smaller weights; the cost of unknown words and
+the recurrent model come in for fewer errors only. Some sixty searches in all, eighty with such a
+model; what is fixed is not searched.
 """
 
 import copy
@@ -35,6 +37,7 @@ STEPS = ((0.25, 1.0), (0.125, 0.5))
 """Of alpha and beta, in the rounds of refinement."""
 BEAMS, THRESHOLDS = (8, 16, 32, 64, 128, 256), (1e-3, 1e-4, 1e-6)
 UNKNOWNS = (-10.0, -5.0, -2.0, 0.0)
+GAMMAS, DELTAS = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0), (0.0, 1.0, 2.0)
 _SEARCHES = (
     len(ALPHAS) * len(BETAS) + 8 * len(STEPS) + len(BEAMS) * len(THRESHOLDS) - 1 + len(UNKNOWNS) - 1
 )
@@ -76,7 +79,9 @@ class Trial:
     def rank(self) -> tuple[float, ...]:
         """Return what the least of is best."""
         decode = self.decode
-        weights = (decode.alpha, abs(decode.beta))
+        weights: tuple[float, ...] = (decode.alpha, abs(decode.beta))
+        if decode.rescore is not None:
+            weights += (decode.gamma, abs(decode.delta))
         errors = (self.word.errors, self.char.errors)
         return (*errors, decode.beam, -decode.threshold, *weights)
 
@@ -169,7 +174,8 @@ def find_settings(
         recognizer: the model.
         heard: what to try them on.
         base: language model, lexicon, hotwords and all that is not searched.
-        fixed: which of beam, threshold, alpha, beta and unknown stay as they are in `base`.
+        fixed: which of beam, threshold, alpha, beta, unknown, gamma and delta stay as they are in
+            `base`.
         workers: recordings searched at a time.
         progress: told how many of about how many settings are done.
 
@@ -177,21 +183,27 @@ def find_settings(
         CtcasrError: see `Recognizer.decoder`.
     """
     free = _searched(base) - set(fixed)
-    tried: dict[tuple[float, ...], Trial] = {}
+    searches = _SEARCHES + (len(GAMMAS) * len(DELTAS) if base.rescore is not None else 0)
+    tried: dict[str, Trial] = {}
 
     def best_of(settings: Iterable[DecodeConfig]) -> Trial:
         for decode in settings:
-            point = (decode.beam, decode.threshold, decode.alpha, decode.beta, decode.unknown)
+            point = decode.model_dump_json()
             if point not in tried:
                 tried[point] = _try(recognizer, heard, decode, workers)
-                progress(len(tried), max(len(tried), _SEARCHES))
+                progress(len(tried), max(len(tried), searches))
         return min(tried.values(), key=Trial.rank)
 
     best_path = _try(recognizer, heard, DecodeConfig(), workers)
     beam = max(DEFAULT_BEAM, base.nbest) if "beam" in free else base.beam
-    best = best_of(_weight_grid(_change(base, beam=beam), free))
+    start = _change(base, beam=beam)
+    if "gamma" in free:  # first without the recurrent model, which may turn out to be of no use
+        start = _change(start, rescore=None, rescore_sha256=None)
+    best = best_of(_weight_grid(start, free))
     for steps in STEPS:
         best = best_of(_weights_around(best.decode, steps, free))
+    if base.rescore is not None:
+        best = best_of(_rescoring_grid(best.decode, base, free))
     best = best_of(_effort_grid(best.decode, free))
     if "unknown" in free:
         best = best_of(_change(best.decode, unknown=unknown) for unknown in UNKNOWNS)
@@ -252,6 +264,8 @@ def _searched(base: DecodeConfig) -> set[str]:
         keys |= {"alpha"}
     if base.lm is not None or base.lexicon is not None:
         keys |= {"beta", "unknown"} if base.is_open else {"beta"}
+    if base.rescore is not None:
+        keys |= {"gamma", "delta"}
     return keys
 
 
@@ -274,6 +288,16 @@ def _weights_around(
             yield _change(best, alpha=best.alpha + more_alpha, beta=best.beta + more_beta)
 
 
+def _rescoring_grid(
+    best: DecodeConfig, base: DecodeConfig, free: set[str]
+) -> Iterator[DecodeConfig]:
+    rescoring = _change(best, rescore=base.rescore, rescore_sha256=base.rescore_sha256)
+    gammas = GAMMAS if "gamma" in free else (base.gamma,)
+    deltas = DELTAS if "delta" in free else (base.delta,)
+    for gamma, delta in itertools.product(gammas, deltas):
+        yield _change(rescoring, gamma=gamma, delta=delta)
+
+
 def _effort_grid(best: DecodeConfig, free: set[str]) -> Iterator[DecodeConfig]:
     beams = [b for b in BEAMS if b >= best.nbest] if "beam" in free else [best.beam]
     thresholds = THRESHOLDS if "threshold" in free else (best.threshold,)
@@ -281,7 +305,7 @@ def _effort_grid(best: DecodeConfig, free: set[str]) -> Iterator[DecodeConfig]:
         yield _change(best, beam=beam, threshold=threshold)
 
 
-def _change(decode: DecodeConfig, **values: float) -> DecodeConfig:
+def _change(decode: DecodeConfig, **values: float | str | None) -> DecodeConfig:
     return DecodeConfig.model_validate(decode.model_dump() | values)
 
 
