@@ -9,7 +9,7 @@ import torch
 from ctcasr.batching import plan_batches
 from ctcasr.frontends.augmentation import NO_AUGMENTATION, AugmentConfig
 from ctcasr.frontends.spectral import FrontendConfig
-from ctcasr.training.loading import TrainingData
+from ctcasr.training.loading import LoadingError, TrainingData
 
 FRONTEND = FrontendConfig(sample_rate=8_000, num_mels=20)
 STRONG = AugmentConfig(noise_probability=0.5, join_items=3, join_pause_ms=(20, 90))
@@ -226,6 +226,48 @@ def test_a_batch_without_a_readable_recording_is_passed_over_but_counted(tone_it
     assert len({*range(1, 9)}.difference(positions)) == 1
     assert positions == sorted(positions)
     assert [u.id for u in batches.unreadable] == [tone_items[3].utterance.id]
+
+
+def test_of_joined_recordings_the_one_that_cannot_be_read_is_named(tone_items):
+    augment = NO_AUGMENTATION.model_copy(update={"join_items": 4, "join_seconds": 9.0})
+    spoil(tone_items[3])
+    batches = make(tone_items, augment=augment).epoch(0)
+
+    left = [name for batch in batches for name in batch.ids]
+
+    assert {u.id for u in batches.unreadable} == {tone_items[3].utterance.id}
+    assert len(batches.unreadable) == 8 - len(left) > 1
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("known", [(), ("1-dcb", "6-cc")])
+def test_more_unreadable_recordings_than_allowed_end_the_epoch(tone_items, workers, known):
+    for number in (1, 4, 6):
+        spoil(tone_items[number])
+    data = make(tone_items, workers=workers, batch_size=1, max_unreadable=2)
+    batches = data.epoch(0, unreadable=known)
+
+    with pytest.raises(LoadingError, match="while training ran: 3,") as caught:
+        list(batches)
+
+    last = caught.value.args[0].partition("the last: ")[2].partition(":")[0]
+    named = [u.id for u in batches.unreadable]
+    assert last not in named  # its batch is not taken
+    assert {last, *named} | set(known) == {"1-dcb", "4-bd", "6-cc"}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_whatever_fails_while_a_batch_is_made_is_said(tone_items, monkeypatch, workers):
+    def fail(*_arguments, **_settings):
+        raise ValueError("a library's own idea")
+
+    monkeypatch.setattr("ctcasr.training.loading.distort_waveform", fail)
+    batches = make(tone_items, workers=workers).epoch(0)
+
+    with pytest.raises(LoadingError, match="could not be made: ValueError: a library's own idea"):
+        next(iter(batches))
+
+    assert batches.position == 0
 
 
 def test_no_thread_is_left_when_an_epoch_is_abandoned(tone_items):

@@ -53,14 +53,31 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
 
 
 def test_a_run_killed_before_its_first_file_is_ready_to_begin_and_leaves_no_litter(tmp_path):
-    litter = tmp_path / ".config.yaml.x1.tmp"
-    litter.touch()
+    (tmp_path / ".config.yaml.x1.tmp").touch()
     folder = RunFolder(tmp_path)
 
     folder.require_ready(CONFIG, manifests=MANIFESTS, resume=True)
     folder.begin(CONFIG, manifests=MANIFESTS)
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml", "run.json"]
+
+
+def test_what_a_killed_run_left_half_written_is_removed_and_nothing_else(begun):
+    kept = [begun.path / "checkpoints" / "step-00000004" / "state.json", begun.path / ".mine"]
+    kept[0].parent.mkdir(parents=True)
+    litter = [
+        begun.path / ".log.txt.x.tmp",
+        begun.path / "checkpoints" / ".step-00000008.tmp" / "state.json",
+        begun.path / "checkpoints" / "step-00000004" / ".state.json.x.tmp",
+    ]
+    litter[1].parent.mkdir()
+    for path in [*kept, *litter]:
+        path.touch()
+
+    begun.begin(CONFIG, manifests=MANIFESTS)
+
+    assert all(path.exists() for path in kept)
+    assert not any(path.exists() for path in [*litter, litter[1].parent])
 
 
 def test_changed_keys_are_named(begun):

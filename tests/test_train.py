@@ -1,5 +1,10 @@
 import dataclasses
+import errno
 import json
+import os
+import random
+import re
+import shutil
 import signal
 from pathlib import Path
 
@@ -11,11 +16,19 @@ import yaml
 
 import ctcasr as package
 from ctcasr.config import load_config
-from ctcasr.errors import HotwordError, LanguageModelError, ManifestError, OutputError
+from ctcasr.errors import (
+    HotwordError,
+    LanguageModelError,
+    ManifestError,
+    OutputError,
+    TrainingError,
+)
 from ctcasr.manifest import read_manifest, write_manifest
 from ctcasr.model_file import read_model
 from ctcasr.pipeline.train import prepare_sets, train
+from ctcasr.training.checkpoint import list_checkpoints, load_checkpoint
 from ctcasr.training.interruption import Interrupted
+from ctcasr.training.loading import TrainingData
 from tests.conftest import speak_tones
 
 RUN_FILES = ["checkpoints", "config.yaml", "log.txt", "metrics.jsonl", "model.safetensors"]
@@ -335,3 +348,161 @@ def test_a_search_that_cannot_be_is_refused_before_training(tone_run, tmp_path):
     with pytest.raises(HotwordError, match="hotword 'zoo' cannot be spelt"):
         train(unspelt, run=tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
+
+
+# What goes wrong on the way
+
+
+def last_line(run):
+    return (run / "log.txt").read_text(encoding="utf-8").splitlines()[-1]
+
+
+def test_a_training_that_diverges_is_stopped_and_says_which_weights_are_good(config_of, tmp_path):
+    run = tmp_path / "run"
+    steep = config_of("data.batch_size=8", "optim.peak_lr=1e3", "optim.warmup_steps=0")
+
+    with pytest.raises(TrainingError) as caught:
+        train(steep, run=run, device="cpu")
+
+    message = str(caught.value)
+    kept = run / "checkpoints" / "step-00000001"
+    assert message.startswith("epoch 2: the training diverged: the mean loss is ")
+    assert message.endswith(
+        f"; lower optim.peak_lr (1000) and begin in another folder; epoch 1 is kept in {kept}"
+    )
+    assert load_checkpoint(kept).facts["step"] == 1
+    assert status_of(run) == "failed"
+    assert last_line(run) == f"stopped: {message}"
+
+
+@pytest.fixture
+def own(tone_run, tmp_path):
+    """A copy of the tones that a test may spoil: its recordings, and overrides that name it."""
+    shutil.copytree(tone_run.recordings, tmp_path / "recordings")
+    shutil.copy(tone_run.manifest, tmp_path / "tones.jsonl")
+    chosen = f"data.train={(tmp_path / 'tones.jsonl').as_posix()}"
+    return tmp_path / "recordings", (chosen, "data.cache_mb=0", "data.workers=2")
+
+
+class Spoiler(Watcher):
+    """Takes recordings away at a step."""
+
+    def __init__(self, *paths, at):
+        super().__init__()
+        self.paths, self.when = paths, at
+
+    def on_step(self, report):
+        if report.step == self.when:
+            for path in self.paths:
+                path.rename(path.with_suffix(".gone"))
+
+
+def test_a_recording_that_turns_unreadable_is_named_once_and_counted(config_of, own, tmp_path):
+    recordings, chosen = own
+    spoiler = Spoiler(recordings / "3-cad.wav", at=4)
+
+    train(config_of(*chosen, epochs=4), run=tmp_path / "run", device="cpu", observer=spoiler)
+
+    named = [message for message in spoiler.warnings if "3-cad" in message]
+    assert len(named) == 1
+    assert "3-cad left out: " in named[0]
+    assert named[0].endswith("(1 unreadable so far, data.max_unreadable allows 10)")
+    metrics = (tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    skipped = [json.loads(line)["skipped"] for line in metrics]
+    assert skipped[0] == 0
+    assert skipped[2:] == [1, 1]
+
+
+def test_more_unreadable_recordings_than_allowed_stop_the_run_before_they_change_it(
+    config_of, own, tmp_path
+):
+    recordings, chosen = own
+    config = config_of(*chosen, "data.max_unreadable=0", epochs=3)
+    whole = train(config, run=tmp_path / "whole", device="cpu")
+    audio, run = recordings / "3-cad.wav", tmp_path / "run"
+
+    with pytest.raises(TrainingError) as caught:
+        train(config, run=run, device="cpu", observer=Spoiler(audio, at=4))
+    assert str(caught.value) == (
+        f"recordings that turned unreadable while training ran: 1, data.max_unreadable allows 0; "
+        f"the last: 3-cad: {audio}: no such file; correct the path (in a manifest it counts from "
+        f"its folder); put them back, and go on with --resume"
+    )
+    assert last_line(run) == f"stopped: {caught.value}"
+    audio.with_suffix(".gone").rename(audio)
+    train(config, run=run, device="cpu", resume=True)
+
+    assert (run / "model.safetensors").read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_loading_thread_that_dies_ends_the_run_with_its_reason_and_the_state_saved(
+    config_of, tmp_path, monkeypatch, workers
+):
+    config = config_of(f"data.workers={workers}", "data.cache_mb=0", epochs=3)
+    whole = train(config, run=tmp_path / "whole", device="cpu")
+    load, calls = TrainingData.load_batch, []
+
+    def break_down(self, plans):
+        calls.append(plans)
+        if len(calls) == 7:
+            raise MemoryError("no room for the waveform")
+        return load(self, plans)
+
+    run, watcher = tmp_path / "run", Watcher()
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingData, "load_batch", break_down)
+        with pytest.raises(TrainingError) as caught:
+            train(config, run=run, device="cpu", observer=watcher)
+    names = ", ".join(plan.id for plan in calls[6])
+    assert str(caught.value) == (
+        f"the batch of {names} could not be made: MemoryError: no room for the waveform; look at "
+        f"these recordings, and go on with --resume"
+    )
+    log = (run / "log.txt").read_text(encoding="utf-8")
+    assert "in break_down" in log  # a traceback
+    assert watcher.steps == [1, 2, 3, 4, 5, 6]
+    assert load_checkpoint(list_checkpoints(run)[-1]).facts["step"] == 6
+    train(config, run=run, device="cpu", resume=True)
+
+    assert (run / "model.safetensors").read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_disk_that_fills_up_anywhere_ends_the_run_in_one_line_and_it_goes_on(
+    ctcasr, tone_run, tmp_path, monkeypatch, seed
+):
+    sets = ("training.epochs=2", "training.checkpoint_minutes=0", f"seed={seed}")
+    words = ("train", tone_run.config, "--device", "cpu", *(w for s in sets for w in ("--set", s)))
+    calls, fsync = [], os.fsync
+
+    def count(handle):
+        calls.append(handle)
+        fsync(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", count)
+        assert ctcasr(*words, "-o", tmp_path / "whole").status == 0
+    last = random.Random(seed).randrange(len(calls))
+
+    def fill_up(handle):
+        calls.append(handle)
+        if len(calls) > last:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(handle)
+
+    calls.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fill_up)
+        ended = ctcasr(*words, "-o", tmp_path / "run")
+    assert ended.status == 2
+    error = ended.err.splitlines()[-1]
+    assert re.match(r"ctcasr: error: .*(cannot be written|No space left).*", error)
+    assert "Traceback" not in ended.err
+    for checkpoint in list_checkpoints(tmp_path / "run"):
+        load_checkpoint(checkpoint)
+    assert not list((tmp_path / "run").rglob("*.tmp"))
+    assert ctcasr(*words, "-o", tmp_path / "run", "--resume").status == 0
+
+    expected, found = (tmp_path / name / "model.safetensors" for name in ("whole", "run"))
+    assert found.read_bytes() == expected.read_bytes()

@@ -12,6 +12,7 @@ from ctcasr.config import RunConfig
 from ctcasr.errors import RunFolderError
 from ctcasr.files import remove_unfinished, write_text
 from ctcasr.pipeline.provenance import command_line, commit, versions
+from ctcasr.training.checkpoint import list_checkpoints
 
 # What may change between a run and its resumption without changing what is learned.
 _FREE_KEYS = frozenset(
@@ -77,7 +78,7 @@ class RunFolder:
         Raises:
             OutputError: the folder cannot be written.
         """
-        for folder in (self.path, self.path / "checkpoints"):
+        for folder in (self.path, self.path / "checkpoints", *list_checkpoints(self.path)):
             remove_unfinished(folder)
         write_text(self._config_file, config.to_yaml())
         self._write(

@@ -56,11 +56,12 @@ class RunLog:
         self._inner.on_warning(message)
 
     def write_failure(self, error: BaseException) -> None:
-        """Write why the run ended; where it should not have, with a traceback."""
-        if isinstance(error, CtcasrError) and not isinstance(error, LoadingError):
-            self._write(f"stopped: {error}")
-        else:
+        """Write why the run ended; with a traceback, where that was no mistake of the user's."""
+        is_bug = not isinstance(error, CtcasrError)
+        if is_bug or (isinstance(error, LoadingError) and error.__cause__ is not None):
             self._write("stopped: " + "".join(traceback.format_exception(error)).rstrip())
+        else:
+            self._write(f"stopped: {error}")
 
     def _write(self, line: str) -> None:
         try:

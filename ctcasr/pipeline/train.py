@@ -334,6 +334,7 @@ def _training_data(
         seed=config.seed,
         workers=config.data.workers,
         cache_mb=config.data.cache_mb if augmented else 0,
+        max_unreadable=config.data.max_unreadable if augmented else None,
     )
 
 

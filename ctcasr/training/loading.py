@@ -370,9 +370,9 @@ class EpochBatches:
         if limit is not None and len(self._all_unreadable) > limit:
             last = unreadable[-1]
             raise LoadingError(
-                f"{len(self._all_unreadable)} recordings have turned unreadable while training "
-                f"ran, data.max_unreadable allows {limit}; the last: {last.id}: {last.reason}; put "
-                f"them back, and go on with --resume"
+                f"recordings that turned unreadable while training ran: "
+                f"{len(self._all_unreadable)}, data.max_unreadable allows {limit}; the last: "
+                f"{last.id}: {last.reason}; put them back, and go on with --resume"
             )
 
 
