@@ -4,12 +4,12 @@ What each layer gives passes, in this order, through an optional projection, an 
 normalisation and dropout; then through a skip connection, and where asked for, pairs of frames
 become one before the next layer.
 
-Sources: Sak et al. 2014, arXiv:1402.1128 (projection); Ba et al. 2016, arXiv:1607.06450 (layer
-normalisation, here on a layer's output, so that the recurrence keeps its fast path); Srivastava et
-al. 2014 (dropout); Gal and Ghahramani 2016, arXiv:1512.05287 (one mask per sequence); Zhang et al.
-2016, arXiv:1510.08983 (residual LSTM layers go back to it); Huang et al. 2017, arXiv:1608.06993
-(dense); Graves 2013, arXiv:1308.0850, section 2 (to the output); Chan et al. 2016,
-arXiv:1508.01211, section 3.1 (pyramid).
+Sources: Sak et al. 2014, arXiv:1402.1128 (projection, here not fed back); Ba et al. 2016,
+arXiv:1607.06450 (layer normalisation, here of a layer's output); Srivastava et al. 2014 (dropout);
+Gal and Ghahramani 2016, arXiv:1512.05287 (one mask per sequence, here not of the state); Wu et al.
+2016, arXiv:1609.08144, section 3.1 (residual); Huang et al. 2017, arXiv:1608.06993 (dense); Graves
+2013, arXiv:1308.0850, section 2 (to the output); Chan et al. 2016, arXiv:1508.01211, section 3.1
+(pyramid). docs/decisions/0004 says why nothing is added inside the recurrence.
 """
 
 from collections.abc import Iterator
