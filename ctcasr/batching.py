@@ -79,6 +79,10 @@ def pad_labels(labels: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
 def _pad(
     rows: Sequence[NDArray[np.float32] | Sequence[int]], *, dtype: DTypeLike
 ) -> tuple[Tensor, Tensor]:
+    if len(rows) == 1 and isinstance(rows[0], np.ndarray) and rows[0].dtype == dtype:
+        (only,) = rows  # hours of samples need not be held twice
+        whole = torch.from_numpy(np.ascontiguousarray(only))[None]
+        return whole, torch.tensor([len(only)])
     # By NumPy: a small copy costs torch several times as much, and it may start threads for it.
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
     padded = np.zeros((len(rows), lengths.max(initial=0)), dtype=dtype)

@@ -164,14 +164,11 @@ class SpectralFrontend(nn.Module):
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Compute features; see the class for shapes."""
         config = self.config
-        if config.level:
-            waveforms = waveforms / loudness(waveforms, lengths)[:, None]
+        level = loudness(waveforms, lengths)[:, None] if config.level else None
         num_frames = config.num_frames(waveforms.shape[1])
         frame_lengths = torch.where(lengths > 0, 1 + (lengths - 1) // config.hop, 0)
-        half = config.fft_size // 2
-        padded = nn.functional.pad(waveforms, (half, half))
         blocks = [
-            self._block(padded, first, min(num_frames, first + _BLOCK_FRAMES))
+            self._block(waveforms, level, first, min(num_frames, first + _BLOCK_FRAMES))
             for first in range(0, num_frames, _BLOCK_FRAMES)
         ]
         if not blocks:
@@ -182,13 +179,21 @@ class SpectralFrontend(nn.Module):
         steps = torch.arange(num_frames, device=features.device)
         return features * (steps < frame_lengths[:, None])[..., None], frame_lengths
 
-    def _block(self, padded: Tensor, first: int, last: int) -> Tensor:
-        """Return frames first..last - 1 as (B, T, F), before deltas."""
+    def _block(self, waveforms: Tensor, level: Tensor | None, first: int, last: int) -> Tensor:
+        """Return frames first..last - 1 of (B, N) waveforms, over (B, 1), as (B, T, F).
+
+        Before deltas. What lies beyond the waveforms is zero.
+        """
         config = self.config
-        begin = first * config.hop
-        end = (last - 1) * config.hop + config.fft_size
+        half, num_samples = config.fft_size // 2, waveforms.shape[1]
+        begin = first * config.hop - half
+        end = (last - 1) * config.hop + config.fft_size - half
+        samples = waveforms[:, max(begin, 0) : end]
+        if level is not None:
+            samples = samples / level
+        samples = nn.functional.pad(samples, (max(-begin, 0), max(end - num_samples, 0)))
         spectrum = torch.stft(
-            padded[:, begin:end],
+            samples,
             n_fft=config.fft_size,
             hop_length=config.hop,
             win_length=config.window,

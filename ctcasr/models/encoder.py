@@ -12,6 +12,7 @@ Gal and Ghahramani 2016, arXiv:1512.05287 (one mask per sequence, here not of th
 (pyramid). docs/decisions/0004 says why nothing is added inside the recurrence.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any, Self
@@ -240,8 +241,7 @@ class Encoder(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Encode; see the class for shapes."""
-        *_, last = self.layer_outputs(features, lengths)
-        return last
+        return deque(self.layer_outputs(features, lengths), maxlen=1).pop()  # no other is kept
 
     def layer_outputs(
         self, features: Tensor, lengths: Tensor, *, gradient_frames: int | None = None
@@ -268,7 +268,7 @@ class Encoder(nn.Module):
             zip(self.layers, self.projections, self.norms, strict=True), start=1
         ):
             output = layer(hidden, lengths, gradient_frames=gradient_frames)
-            output = self.dropout(norm(projection(output))) * valid
+            output = _silence(self.dropout(norm(projection(output))), valid)
             hidden = self._pass_on(number, hidden, output)
             if self.skip is SkipKind.TO_OUTPUT:
                 gathered = torch.cat([gathered, output], dim=-1)
@@ -291,3 +291,8 @@ class Encoder(nn.Module):
                 return given + output
             case _:
                 return output
+
+
+def _silence(output: Tensor, valid: Tensor) -> Tensor:
+    """Return (B, T, F) with zeros where (B, T, 1) says so; in place where nobody looks back."""
+    return output * valid if torch.is_grad_enabled() else output.mul_(valid)

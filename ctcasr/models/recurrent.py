@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ctcasr.models.initialisation import InitConfig, initialise
 from ctcasr.models.lengths import reverse_within
+from ctcasr.models.long_sequences import is_long, pieces_of
 
 
 class CellKind(StrEnum):
@@ -103,6 +104,8 @@ class RecurrentLayer(nn.Module):
             gradient_frames: cut the gradient between segments of so many frames, forwards only. The
                 state is carried over, so the output is the same.
         """
+        if is_long(features, lengths):
+            return self._run_pieces(features)
         state = None if self.start_forwards is None else self.start_forwards(len(features))
         if self.backwards is None:
             return self._run_segments(features, state, gradient_frames or features.shape[1])
@@ -111,6 +114,21 @@ class RecurrentLayer(nn.Module):
         state = None if self.start_backwards is None else self.start_backwards(len(features))
         behind, _ = self.backwards(reverse_within(features, lengths), state)
         return torch.cat([ahead, reverse_within(behind, lengths)], dim=-1)  # (B, T, 2H)
+
+    def _run_pieces(self, features: Tensor) -> Tensor:
+        """Run over one long utterance: forwards piece by piece, then backwards over them."""
+        num_frames, units = features.shape[1], self.forwards.hidden_size
+        output = features.new_empty(1, num_frames, self.output_size)
+        state = None if self.start_forwards is None else self.start_forwards(1)
+        pieces = list(pieces_of(num_frames))
+        for start, end in pieces:
+            output[:, start:end, :units], state = self.forwards(features[:, start:end], state)
+        if self.backwards is not None:
+            state = None if self.start_backwards is None else self.start_backwards(1)
+            for start, end in reversed(pieces):
+                behind, state = self.backwards(features[:, start:end].flip(1), state)
+                output[:, start:end, units:] = behind.flip(1)
+        return output
 
     def _run_segments(self, features: Tensor, state: State | None, segment_frames: int) -> Tensor:
         outputs = []

@@ -7,9 +7,11 @@ arXiv:1507.06947, section 4.1).
 
 from enum import StrEnum
 
+import torch
 from torch import Tensor, nn
 
 from ctcasr.models.lengths import padding_mask
+from ctcasr.models.long_sequences import is_long, map_pieces
 
 
 class SubsamplingKind(StrEnum):
@@ -65,11 +67,20 @@ class StridedConvolution(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Convolve; see the class for shapes."""
-        hidden = nn.functional.gelu(self.context(features.transpose(1, 2)))
-        hidden = hidden * padding_mask(lengths, hidden.shape[2])[:, None]
-        reduced = nn.functional.gelu(self.reduce(hidden)).transpose(1, 2)
+        if is_long(features, lengths):
+            halo = 4 * self.stride  # 2 frames of the first, a stride of the second
+            reduced = map_pieces(self._convolve, features, stride=self.stride, halo=halo)
+            return reduced, -(-lengths // self.stride)
+        reduced = self._convolve(features, padding_mask(lengths, features.shape[1]))
         lengths = -(-lengths // self.stride)
         return reduced * padding_mask(lengths, reduced.shape[1])[..., None], lengths
+
+    def _convolve(self, features: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Return (B, T', channels); what is not valid, (B, T), is zero between the two."""
+        hidden = nn.functional.gelu(self.context(features.transpose(1, 2)))
+        if valid is not None:
+            hidden = hidden * valid[:, None]
+        return nn.functional.gelu(self.reduce(hidden)).transpose(1, 2)
 
 
 class SpectralConvolution(nn.Module):
@@ -94,11 +105,23 @@ class SpectralConvolution(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Convolve; see the class for shapes."""
-        valid = padding_mask(lengths, features.shape[1])[:, None, :, None]
+        stride = self.stacking.stride
+        if is_long(features, lengths):
+            halo = 2 * stride  # each convolution sees one frame to either side
+            reduced = map_pieces(self._convolve, features, stride=stride, halo=halo)
+            return reduced, -(-lengths // stride)
+        reduced = self._convolve(features, padding_mask(lengths, features.shape[1]))
+        lengths = -(-lengths // stride)
+        return reduced * padding_mask(lengths, reduced.shape[1])[..., None], lengths
+
+    def _convolve(self, features: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Return (B, T', channels); what is not valid, (B, T), is zero in all maps."""
         maps = features[:, None]
         for convolution in (self.first, self.second):
             maps = nn.functional.gelu(convolution(maps))  # (B, maps, T, F or half of it)
-            maps = nn.functional.max_pool2d(maps, (1, 2), ceil_mode=True) * valid
-        stacked, lengths = self.stacking(maps.transpose(1, 2).flatten(2), lengths)
-        reduced = nn.functional.gelu(self.reduce(stacked))
-        return reduced * padding_mask(lengths, reduced.shape[1])[..., None], lengths
+            maps = nn.functional.max_pool2d(maps, (1, 2), ceil_mode=True)
+            if valid is not None:
+                maps = maps * valid[:, None, :, None]
+        lengths = torch.full((len(features),), features.shape[1])
+        stacked, _ = self.stacking(maps.transpose(1, 2).flatten(2), lengths)
+        return nn.functional.gelu(self.reduce(stacked))
