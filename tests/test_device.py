@@ -1,7 +1,9 @@
+import os
+
 import pytest
 import torch
 
-from ctcasr.device import is_out_of_memory, pick_device
+from ctcasr.device import compute_deterministically, is_out_of_memory, pick_device
 from ctcasr.errors import ConfigError
 
 
@@ -20,3 +22,14 @@ def test_what_is_out_of_memory_and_what_is_not():
     assert is_out_of_memory(MemoryError())
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
     assert not is_out_of_memory(RuntimeError("size mismatch"))
+
+
+def test_deterministic_computing_is_asked_of_torch_and_of_cublas(monkeypatch):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    try:
+        compute_deterministically()
+        assert torch.are_deterministic_algorithms_enabled()
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    finally:
+        torch.use_deterministic_algorithms(False)

@@ -16,6 +16,7 @@ from ctcasr.pipeline.train import SilentObserver, train
 from ctcasr.training.checkpoint import Checkpoint, list_checkpoints, load_checkpoint
 from ctcasr.training.dev_set import DevSet
 from ctcasr.training.interruption import Interrupted
+from ctcasr.training.loop import TrainingConfig, loss_device
 
 CPU = torch.device("cpu")
 
@@ -287,3 +288,32 @@ def test_a_warm_start_is_not_repeated(config_of, tone_run, tmp_path):
 
     assert model.read_bytes() == whole.read_bytes()
     assert log_of(run).count("started from") == 1
+
+
+# On a GPU
+
+
+def test_where_the_loss_is_computed():
+    gpu = torch.device("cuda")
+
+    assert loss_device(TrainingConfig(deterministic=True), gpu) == CPU
+    assert loss_device(TrainingConfig(), gpu) == gpu
+    assert loss_device(TrainingConfig(), CPU) == CPU
+    assert loss_device(TrainingConfig(deterministic=True), CPU) == CPU
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_deterministic_run_on_a_gpu_goes_on_as_if_it_never_stopped(config_of, tmp_path):
+    config, watcher = config_of("training.deterministic=true"), Stopper()
+    try:
+        whole = train(config, run=tmp_path / "whole", device="cuda", observer=watcher)
+        with pytest.raises(Interrupted):
+            train(config, run=tmp_path / "run", device="cuda", observer=Stopper(at=7))
+        model = train(config, run=tmp_path / "run", device="cuda", resume=True)
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+    assert model.read_bytes() == whole.read_bytes()
+    assert sum("CTC loss is computed on the CPU" in line for line in watcher.warnings) == 1
+    assert log_of(tmp_path / "run").count("CTC loss is computed on the CPU") == 1

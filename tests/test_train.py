@@ -27,6 +27,7 @@ from ctcasr.manifest import read_manifest, write_manifest
 from ctcasr.model_file import read_model
 from ctcasr.pipeline.train import prepare_sets, train
 from ctcasr.training.checkpoint import list_checkpoints, load_checkpoint
+from ctcasr.training.dev_set import DevSet
 from ctcasr.training.interruption import Interrupted
 from ctcasr.training.loading import TrainingData
 from tests.conftest import speak_tones
@@ -373,6 +374,29 @@ def test_a_training_that_diverges_is_stopped_and_says_which_weights_are_good(con
     assert load_checkpoint(kept).facts["step"] == 1
     assert status_of(run) == "failed"
     assert last_line(run) == f"stopped: {message}"
+
+
+def test_where_the_dev_set_cannot_be_judged_the_weights_before_are_named(
+    config_of, tmp_path, monkeypatch
+):
+    score, scored = DevSet.score, []
+
+    def fail(self, network, *others):
+        scored.append(network)
+        if len(scored) == 2:
+            network.ctc.output.bias.fill_(torch.nan)
+        return score(self, network, *others)
+
+    monkeypatch.setattr(DevSet, "score", fail)
+    run = tmp_path / "run"
+
+    with pytest.raises(TrainingError) as caught:
+        train(config_of(epochs=3), run=run, device="cpu")
+
+    kept = run / "checkpoints" / "step-00000004"
+    assert str(caught.value).startswith("dev set: the network's output for ")
+    assert str(caught.value).endswith(f"and train again; epoch 1 is kept in {kept}")
+    assert list_checkpoints(run) == [kept]
 
 
 @pytest.fixture

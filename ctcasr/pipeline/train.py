@@ -36,7 +36,7 @@ from ctcasr.training.checkpoint import latest_checkpoint
 from ctcasr.training.dev_set import DevScores, DevSet
 from ctcasr.training.interruption import Interrupted, listen_for_stop
 from ctcasr.training.loading import Labelled, TrainingData
-from ctcasr.training.loop import Trainer, seed_everything
+from ctcasr.training.loop import Trainer, loss_device, seed_everything
 from ctcasr.training.metrics import EpochReport, StepReport, TrainingObserver
 from ctcasr.training.warm_start import match_weights
 
@@ -308,7 +308,7 @@ def _make_trainer(
 
 def _compute_as_asked(config: RunConfig, device: torch.device) -> list[str]:
     """Set torch up for `training.deterministic` on a GPU; return what is to be said about it."""
-    if not config.training.deterministic or device.type != "cuda":
+    if loss_device(config.training, device) == device:
         return []
     compute_deterministically()
     note = (

@@ -206,8 +206,7 @@ class Trainer:
         self.progress = Progress()
         self.metrics = MetricsLog(run / "metrics.jsonl")
         self._autocast_enabled = uses_bf16(training.precision, device)
-        # The backward pass of torch's CTC loss is not deterministic on a GPU.
-        self._loss_device = torch.device("cpu") if training.deterministic else device
+        self._loss_device = loss_device(training, device)
         self._saved_at = time.monotonic()
 
     def resume(self, checkpoint: Checkpoint) -> None:
@@ -267,8 +266,7 @@ class Trainer:
         self._note_unreadable(batches)
         self._require_learning()
         trained = time.perf_counter() - started
-        with nullcontext() if self.average is None else self.average.in_place_of(self.network):
-            scores = self.score_dev()
+        scores = self._judge()
         report = EpochReport(
             epoch=progress.epoch + 1,
             epochs=self.training.epochs,
@@ -294,6 +292,14 @@ class Trainer:
         self._save()
         if stop.signal_number is not None:
             raise Interrupted(stop.signal_number)
+
+    def _judge(self) -> DevScores:
+        """Score the dev set with the weights that will be averaged."""
+        try:
+            with nullcontext() if self.average is None else self.average.in_place_of(self.network):
+                return self.score_dev()
+        except TrainingError as error:
+            raise TrainingError(f"{error}; {self._last_good()}") from error
 
     def _step(self, batch: Batch, num_batches: int) -> None:
         """Take one optimizer step."""
@@ -478,6 +484,14 @@ class Trainer:
                 f"back or lower training.average"
             )
         return [load_checkpoint(folders[step]) for step in steps]
+
+
+def loss_device(training: TrainingConfig, device: torch.device) -> torch.device:
+    """Return where the CTC loss is computed, when the network runs on `device`.
+
+    On a GPU, the backward pass of torch's kernel is not deterministic.
+    """
+    return torch.device("cpu") if training.deterministic else device
 
 
 def uses_bf16(precision: Precision, device: torch.device) -> bool:
