@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+_BLOCK = 30_000  # frames at a time, so that hours need no more memory than minutes
 _FLOOR = 1e-10  # power, full scale 1: digital silence is -100 dB
 
 
@@ -19,9 +20,23 @@ def frame_levels(samples: NDArray[np.float32], *, hop: int, window: int) -> NDAr
     """
     num_frames = -(-len(samples) // hop)
     ahead = (window - hop) // 2
-    powers = np.square(np.pad(samples.astype(np.float64), (ahead, window + hop)))
-    sums = np.concatenate([[0.0], np.cumsum(powers)])
-    first = np.arange(num_frames) * hop
-    power = (sums[first + window] - sums[first]) / window
+    blocks = [
+        _powers(samples, first * hop - ahead, min(_BLOCK, num_frames - first), hop, window)
+        for first in range(0, num_frames, _BLOCK)
+    ]
+    power = np.concatenate([np.zeros(0), *blocks])
     levels: NDArray[np.float64] = 10 * np.log10(np.maximum(power, _FLOOR))
     return levels
+
+
+def _powers(
+    samples: NDArray[np.float32], begin: int, count: int, hop: int, window: int
+) -> NDArray[np.float64]:
+    """Return the mean power of `count` windows, the first of which begins at sample `begin`."""
+    end = begin + (count - 1) * hop + window
+    inside = samples[max(begin, 0) : max(end, 0)].astype(np.float64)
+    squares = np.square(np.pad(inside, (max(-begin, 0), max(end - max(len(samples), begin), 0))))
+    sums = np.concatenate([[0.0], np.cumsum(squares)])
+    first = np.arange(count) * hop
+    powers: NDArray[np.float64] = (sums[first + window] - sums[first]) / window
+    return powers
