@@ -63,6 +63,22 @@ def whole(config_of, tmp_path):
     return train(config_of(), run=tmp_path / "whole", device="cpu").read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("override", "steps"),
+    [
+        ("training.keep_checkpoints=1", [4, 7]),
+        ("training.keep_checkpoints=3", [4, 5, 6, 7]),
+        ("training.checkpoint_minutes=10", [4, 7]),
+    ],
+)
+def test_checkpoints_within_an_epoch_are_as_many_as_asked_for(config_of, tmp_path, override, steps):
+    with pytest.raises(Interrupted):
+        train(config_of(override), run=tmp_path, device="cpu", observer=Stopper(at=7))
+
+    found = [load_checkpoint(folder).facts["step"] for folder in list_checkpoints(tmp_path)]
+    assert found == steps
+
+
 def log_of(run):
     return (run / "log.txt").read_text(encoding="utf-8")
 

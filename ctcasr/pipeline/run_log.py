@@ -24,52 +24,52 @@ class RunLog:
     """
 
     def __init__(self, path: Path, inner: TrainingObserver) -> None:
-        self._path = path
-        self._inner = inner
+        self.path = path
+        self.inner = inner
 
     @property
     def num_bytes(self) -> int:
         """Its size; 0 where there is none yet."""
-        return self._path.stat().st_size if self._path.is_file() else 0
+        return self.path.stat().st_size if self.path.is_file() else 0
 
     def cut_back(self, num_bytes: int) -> None:
         """Drop what was written after the log had this size."""
         if num_bytes < self.num_bytes:
-            os.truncate(self._path, num_bytes)
+            os.truncate(self.path, num_bytes)
 
     def on_step(self, report: StepReport) -> None:
         """Hand it on."""
-        self._inner.on_step(report)
+        self.inner.on_step(report)
 
     def on_epoch(self, report: EpochReport) -> None:
         """Write a line about an epoch and hand it on."""
         self._write(describe_epoch(report))
-        self._inner.on_epoch(report)
+        self.inner.on_epoch(report)
 
     def on_warning(self, message: str) -> None:
         """Write it and hand it on."""
         self._write(message)
-        self._inner.on_warning(message)
+        self.inner.on_warning(message)
 
     def repeat(self, message: str) -> None:
         """Hand on a warning that the log has had since the run began."""
-        self._inner.on_warning(message)
+        self.inner.on_warning(message)
 
     def write_failure(self, error: BaseException) -> None:
         """Write why the run ended; with a traceback, where that was no mistake of the user's."""
         is_bug = not isinstance(error, CtcasrError)
         if is_bug or (isinstance(error, LoadingError) and error.__cause__ is not None):
-            self._write("stopped: " + "".join(traceback.format_exception(error)).rstrip())
+            self._write("stopped:\n" + "".join(traceback.format_exception(error)).rstrip())
         else:
             self._write(f"stopped: {error}")
 
     def _write(self, line: str) -> None:
         try:
-            with self._path.open("a", encoding="utf-8", newline="\n") as file:
+            with self.path.open("a", encoding="utf-8", newline="\n") as file:
                 file.write(line + "\n")
         except OSError as error:
             raise OutputError(
-                f"{self._path}: cannot be written ({error.strerror or error}); free some space, "
+                f"{self.path}: cannot be written ({error.strerror or error}); free some space, "
                 f"and go on with --resume"
             ) from error
 
