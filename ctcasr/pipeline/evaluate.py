@@ -23,7 +23,7 @@ from ctcasr.reporting.html.examples import SHOWN, Examples, choose_examples, des
 from ctcasr.reporting.nist_export import NistFormat, Place
 from ctcasr.scoring import Costs, Failed, Provenance, Reference, Results, score_utterances
 from ctcasr.scoring.analysis import analyse
-from ctcasr.scoring.results import FieldValue
+from ctcasr.scoring.results import FieldValue, find_clusters
 from ctcasr.scoring.significance import BY_SPEAKER
 from ctcasr.text_rules import apply_rules
 from ctcasr.transcript import Transcript
@@ -137,7 +137,11 @@ def evaluate_with(
     )
     rules = tuple(rules if rules is not None else recognizer.config.score.rules)
     seen = None if options.seen is None else words_of(options.seen, rules)
-    utterances = [*(item.utterance for item in inputs), *without_text]
+    references = [
+        Reference(u.id, u.text, u.speaker, fields_of(u))
+        for u in (*(item.utterance for item in inputs), *without_text)
+    ]
+    find_clusters(references, options.cluster)  # refused before anything is computed
     tally = Tally()
     examiner = Examiner(
         recognizer, decode, {item.utterance.id: item.utterance.text or "" for item in inputs}
@@ -158,7 +162,7 @@ def evaluate_with(
     tally.seconds -= examiner.seconds
     decoder = recognizer.decoder(decode, workers=workers)
     results = score_utterances(
-        [Reference(u.id, u.text, u.speaker, fields_of(u)) for u in utterances],
+        references,
         {t.id: Failed(t.error.message) if t.error else t.text for t in transcripts},
         rules=rules,
         costs=options.costs,

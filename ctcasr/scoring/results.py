@@ -232,7 +232,7 @@ def score_utterances(
     _check_ids([reference.id for reference in references], hypotheses)
     labelled = [reference for reference in references if reference.text is not None]
     outputs = [hypotheses.get(item.id, Failed("no hypothesis")) for item in labelled]
-    clusters = _find_clusters(labelled, cluster)
+    clusters = find_clusters(labelled, cluster)
     raw, normalised = (
         _score_each(labelled, outputs, measured or {}, rules=rules, costs=costs)
         for rules in (DEFAULT_RULES, rules)
@@ -277,7 +277,16 @@ def _check_ids(reference_ids: list[str], hypotheses: Mapping[str, str | Failed])
         )
 
 
-def _find_clusters(references: Sequence[Reference], field_name: str) -> Clusters:
+def find_clusters(references: Sequence[Reference], field_name: str) -> Clusters:
+    """Return which references the intervals draw together.
+
+    Args:
+        references: what was said.
+        field_name: whose values name the clusters; "speaker", or one of their fields.
+
+    Raises:
+        ScoringError: no reference has such a field.
+    """
     values = [reference.value_of(field_name) for reference in references]
     if field_name != BY_SPEAKER and references and not any(value is not None for value in values):
         known = sorted({name for reference in references for name in reference.fields})
