@@ -159,14 +159,15 @@ class DecodeConfig(Section):
     """Hypotheses given for each item; needs a beam of at least as many."""
 
     lm: str | None = None
-    """ARPA file of an n-gram language model, plain or gzip; a relative path counts from the working
-    folder. `embedded` is the one inside the model file."""
+    """ARPA file of an n-gram language model, plain or gzip, or the .safetensors file of a recurrent
+    one, with which NumPy searches, slowly; a relative path counts from the working folder.
+    `embedded` is the one inside the model file."""
 
     lm_sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
     """The only file that `lm` may be; without `lm`, one that must be given. null takes any."""
 
     lm_unit: LmUnit = LmUnit.WORD
-    """What the language model counts: `word` or `label`."""
+    """What the language model counts: `word` or `label`; a recurrent one counts labels."""
 
     lexicon: str | None = None
     """File of the words that may be said, one a line, or `embedded`. Without it the language

@@ -23,6 +23,7 @@ from ctcasr.decoding import Hypothesis, NgramModel, PrefixBeamDecoder, best_path
 from ctcasr.decoding.arpa import parse_arpa
 from ctcasr.decoding.ngram import SPACE
 from ctcasr.decoding.prefix_beam import Rescore
+from ctcasr.decoding.tokens import RECURRENT_SUFFIX
 from ctcasr.errors import ConfigError, CtcasrError, LanguageModelError, LexiconError
 from ctcasr.files import open_bytes
 from ctcasr.recurrent_lm import RecurrentLm, parse_recurrent_lm
@@ -69,7 +70,7 @@ class WordSources:
 
     parts: Mapping[str, ModelPart]
     paths: Mapping[str, Path]
-    lm: NgramModel | None = None
+    lm: NgramModel | RecurrentLm | None = None
     lexicon: Path | tuple[str, ...] | None = None
     rescorer: RecurrentLm | None = None
 
@@ -201,10 +202,14 @@ def read_sources(decode: DecodeConfig, parts: Mapping[str, ModelPart]) -> WordSo
             paths[kind] = Path(path)
             found[kind] = _read_part(kind, paths[kind])
             _require_hash(decode, kind, path, found[kind], parts.get(kind))
-    lm: NgramModel | None = None
+    lm: NgramModel | RecurrentLm | None = None
     if "lm" in found:
-        content = io.BufferedReader(io.BytesIO(found["lm"].content or b""))
-        lm = parse_arpa(open_bytes(content), name=str(paths.get("lm", found["lm"].name)))
+        content, name = found["lm"].content or b"", str(paths.get("lm", found["lm"].name))
+        if name.endswith(RECURRENT_SUFFIX):
+            lm = parse_recurrent_lm(content, name=name)
+        else:
+            unpacked = open_bytes(io.BufferedReader(io.BytesIO(content)))
+            lm = parse_arpa(unpacked, name=name)
     lexicon: Path | tuple[str, ...] | None = paths.get("lexicon")
     if "lexicon" in found and lexicon is None:
         lexicon = tuple((found["lexicon"].content or b"").decode("utf-8-sig").splitlines())
@@ -274,7 +279,7 @@ def _require_common_spelling(lm: RecurrentLm, alphabet: Alphabet) -> None:
         )
 
 
-def _describe_unwritten(lm: NgramModel, unwritten: Sequence[str]) -> str:
+def _describe_unwritten(lm: NgramModel | RecurrentLm, unwritten: Sequence[str]) -> str:
     shown = ", ".join(map(repr, unwritten[:_WORDS_SHOWN]))
     return (
         f"{lm.name}: {len(unwritten):,} of {len(lm.known_words()):,} words cannot be written with "

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ctcasr.decoding.ngram import END, UNKNOWN, SentenceScore
@@ -21,6 +22,7 @@ from ctcasr.model_file import LANGUAGE_MODEL, parse_model, write_model
 from ctcasr.models.language_model import (
     LanguageModelNetwork,
     LmNetworkConfig,
+    LmState,
     sentence_log_probs,
 )
 
@@ -72,6 +74,29 @@ class RecurrentLm:
                 ids, sentence_log_probs(self.network, ids, end=_END), strict=True
             )
         ]
+
+    @torch.inference_mode()
+    def step(
+        self, memories: Sequence[LmState | None], tokens: Sequence[int]
+    ) -> tuple[list[LmState], NDArray[np.float64]]:
+        """Read one token after each of K memories, all in one step of the network.
+
+        Args:
+            memories: what was remembered so far; None where nothing was read.
+            tokens: ids.
+
+        Returns:
+            The new memories, and (K, V) natural logs of what follows.
+        """
+        nothing = self.network.blank_state()
+        states = [nothing if memory is None else memory for memory in memories]
+        before = (
+            torch.cat([hidden for hidden, _ in states], dim=1),
+            torch.cat([cell for _, cell in states], dim=1),
+        )
+        logits, (hidden, cell) = self.network(torch.tensor(tokens)[:, None], before)
+        after = zip(hidden.split(1, dim=1), cell.split(1, dim=1), strict=True)
+        return list(after), logits[:, 0].double().log_softmax(-1).numpy()
 
     def log_probs(self, texts: Sequence[str]) -> list[float]:
         """Return the natural log of each text's probability, its end included."""

@@ -10,10 +10,10 @@ from safetensors.torch import load_file, save_file
 
 import ctcasr.pipeline.recurrent_lm as pipeline_module
 from ctcasr.decoding.ngram import END, UNKNOWN
-from ctcasr.decoding.tokens import Tokens, TokenUnit
 from ctcasr.errors import ModelFileError
-from ctcasr.models.language_model import LanguageModelNetwork, LmNetworkConfig, sentence_log_probs
-from ctcasr.recurrent_lm import RecurrentLm, parse_recurrent_lm, read_recurrent_lm
+from ctcasr.models.language_model import sentence_log_probs
+from ctcasr.recurrent_lm import parse_recurrent_lm, read_recurrent_lm
+from tests.small_lm import make_lm
 
 SAID = "one two three\none two\n\ntwo  three \nthree one\ntwo one two\n"
 SMALL = (
@@ -41,15 +41,6 @@ def train(ctcasr, said, tmp_path):
         return tmp_path / name
 
     return run
-
-
-def make_lm(words="ab", *, unit=TokenUnit.CHAR, rules=("nfc", "whitespace")):
-    torch.manual_seed(5)
-    config = LmNetworkConfig(embedding=3, hidden=4)
-    network = LanguageModelNetwork(config, num_tokens=2 + len(words))
-    for parameter in network.parameters():
-        torch.nn.init.uniform_(parameter, -1.5, 1.5)
-    return RecurrentLm(network, (END, UNKNOWN, *words), Tokens(unit=unit, rules=rules))
 
 
 # From text to a file
@@ -211,7 +202,7 @@ def test_header_and_tensors_that_do_not_fit_are_refused(train):
 
 
 def test_the_score_of_a_sentence_is_split_by_what_is_known():
-    lm = make_lm()
+    lm = make_lm("ab")
     (score,) = lm.score([["a", "x", "b"]])
     (by_token,) = sentence_log_probs(lm.network, [[2, 1, 3]], end=0)
     assert (score.num_words, score.num_unknown) == (3, 1)
@@ -229,8 +220,8 @@ def test_texts_are_ruled_and_split_before_they_are_scored():
 
 def test_a_score_does_not_depend_on_what_was_asked_before(monkeypatch):
     monkeypatch.setattr("ctcasr.recurrent_lm._SCORES_KEPT", 3)
-    lm = make_lm()
+    lm = make_lm("ab")
     texts = ["a", "ab", "b", "a", "bb", "aaa", "ab"]
-    each = [make_lm().log_probs([text])[0] for text in texts]
+    each = [make_lm("ab").log_probs([text])[0] for text in texts]
     assert lm.log_probs(texts) == pytest.approx(each, abs=1e-5)
     assert lm.log_probs(texts[::-1]) == pytest.approx(each[::-1], abs=1e-5)

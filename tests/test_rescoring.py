@@ -12,38 +12,16 @@ from ctcasr.bundle import load
 from ctcasr.config import DecodeConfig
 from ctcasr.decoder import ModelPart, TextDecoder, read_sources
 from ctcasr.decoding import PrefixBeamDecoder, estimate_ngrams
-from ctcasr.decoding.ngram import END, UNKNOWN
-from ctcasr.decoding.tokens import Tokens, TokenUnit
+from ctcasr.decoding.tokens import TokenUnit
 from ctcasr.errors import LanguageModelError
-from ctcasr.models.language_model import LanguageModelNetwork, LmNetworkConfig
 from ctcasr.pipeline.emissions import EmissionStore
 from ctcasr.pipeline.tune import DELTAS, GAMMAS, find_settings, hear
-from ctcasr.recurrent_lm import RecurrentLm, read_recurrent_lm, write_recurrent_lm
+from ctcasr.recurrent_lm import read_recurrent_lm
 from tests.oracles import log_probs_by_enumeration, random_log_probs
+from tests.small_lm import make_lm, write_lm
 
 ALPHABET = Alphabet(("<blank>", " ", "a", "b"))
-
-
-def make_lm(words=("<space>", "a", "b"), *, unit=TokenUnit.CHAR, seed=5, spread=1.5):
-    torch.manual_seed(seed)
-    config = LmNetworkConfig(embedding=3, hidden=4)
-    network = LanguageModelNetwork(config, num_tokens=2 + len(words))
-    for parameter in network.parameters():
-        torch.nn.init.uniform_(parameter, -spread, spread)
-    return RecurrentLm(network, (END, UNKNOWN, *words), Tokens(unit=unit))
-
-
-@pytest.fixture
-def write_lm(tmp_path):
-    """Return a function that writes a small model and returns its file."""
-
-    def write(name="chars.safetensors", *arguments, **settings):
-        config = {"network": {"embedding": 3, "hidden": 4}}
-        lm = make_lm(*arguments, **settings)
-        write_recurrent_lm(tmp_path / name, lm, config=config, training={}, created_with="tests")
-        return tmp_path / name
-
-    return write
+FILE = "chars.safetensors"
 
 
 def sha256(path):
@@ -69,8 +47,8 @@ def score_text(lm, text, *, gamma, delta):
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("use_core", [None, False])
-def test_rescoring_is_exhaustive_ranking_where_the_beam_holds_everything(seed, use_core, write_lm):
-    lm = read_recurrent_lm(write_lm(seed=seed))
+def test_rescoring_is_exhaustive_ranking_where_the_beam_holds_everything(seed, use_core, tmp_path):
+    lm = read_recurrent_lm(write_lm(tmp_path / FILE, make_lm(seed=seed)))
     log_probs = item(4, seed=seed)
     decoder = PrefixBeamDecoder(
         ALPHABET,
@@ -95,8 +73,8 @@ def test_rescoring_is_exhaustive_ranking_where_the_beam_holds_everything(seed, u
     assert [one.labels for one in plain] != ranked
 
 
-def test_settings_reach_the_rescoring(write_lm):
-    path = write_lm()
+def test_settings_reach_the_rescoring(tmp_path):
+    path = write_lm(tmp_path / FILE, make_lm())
     lm = read_recurrent_lm(path)
     decode = DecodeConfig(rescore=str(path), beam=1_000, threshold=0, nbest=7, gamma=1.1, delta=-2)
     items = [item(seed=seed).astype(np.float32) for seed in range(3)]
@@ -171,8 +149,8 @@ def test_few_hypotheses_are_chosen_among_all_of_the_beam():
 # What it says of itself, and refuses
 
 
-def test_the_description_has_all_that_decides(write_lm):
-    path = write_lm()
+def test_the_description_has_all_that_decides(tmp_path):
+    path = write_lm(tmp_path / FILE, make_lm())
     decode = DecodeConfig(rescore=str(path), gamma=0.4, delta=1)
     assert TextDecoder(decode, ALPHABET, read_sources(decode, {})).description == {
         "search": "prefix_beam",
@@ -184,8 +162,8 @@ def test_the_description_has_all_that_decides(write_lm):
     }
 
 
-def test_what_lies_in_the_model_is_what_lies_in_a_file(write_lm):
-    path = write_lm()
+def test_what_lies_in_the_model_is_what_lies_in_a_file(tmp_path):
+    path = write_lm(tmp_path / FILE, make_lm())
     parts = {"rescore": ModelPart("chars.safetensors", sha256(path), path.read_bytes())}
     items = [item(9).astype(np.float32)]
     found = []
@@ -195,8 +173,8 @@ def test_what_lies_in_the_model_is_what_lies_in_a_file(write_lm):
     assert found[0] == found[1]
 
 
-def test_what_is_missing_or_another_is_refused(write_lm, tmp_path):
-    path = write_lm()
+def test_what_is_missing_or_another_is_refused(tmp_path):
+    path = write_lm(tmp_path / FILE, make_lm())
     gone = str(tmp_path / "gone.safetensors")
     for decode, message in (
         (DecodeConfig(rescore=gone), "no recurrent language model that can be read"),
@@ -220,8 +198,8 @@ def test_the_best_path_heeds_no_model():
         DecodeConfig(beam=0, rescore="chars.safetensors")
 
 
-def test_a_model_in_another_case_is_refused(write_lm):
-    decode = DecodeConfig(rescore=str(write_lm(words=("<space>", "A", "K"))))
+def test_a_model_in_another_case_is_refused(tmp_path):
+    decode = DecodeConfig(rescore=str(write_lm(tmp_path / FILE, make_lm(("<space>", "A", "K")))))
     with pytest.raises(LanguageModelError) as caught:
         TextDecoder(decode, ALPHABET, read_sources(decode, {}))
     assert str(caught.value) == (
@@ -230,8 +208,8 @@ def test_a_model_in_another_case_is_refused(write_lm):
     )
 
 
-def test_words_are_counted_by_a_model_of_words(write_lm):
-    lm = read_recurrent_lm(write_lm(words=("ab", "b"), unit=TokenUnit.WORD))
+def test_words_are_counted_by_a_model_of_words(tmp_path):
+    lm = read_recurrent_lm(write_lm(tmp_path / FILE, make_lm(("ab", "b"), unit=TokenUnit.WORD)))
     decode = DecodeConfig(rescore=lm.name, beam=500, threshold=0, nbest=5, gamma=2)
     (found,) = TextDecoder(decode, ALPHABET, read_sources(decode, {}))([item().astype(np.float32)])
     for one in found:
@@ -248,9 +226,9 @@ def test_there_is_no_certificate_for_it():
 
 
 @pytest.fixture
-def tone_lm(write_lm):
+def tone_lm(tmp_path):
     """A model of the tone alphabet's letters that knows nothing."""
-    return write_lm("tones.safetensors", ("a", "b", "c", "d"), spread=0.1)
+    return write_lm(tmp_path / "tones.safetensors", make_lm("abcd", spread=0.1))
 
 
 def test_transcribe_and_evaluate_take_it(ctcasr, tone_run, tone_lm, tmp_path):

@@ -202,7 +202,8 @@ _SEARCH_OPTIONS = (
         type=PATH,
         metavar="FILE",
         help="Weigh texts by this n-gram language model (.arpa[.gz]; see ctcasr lm train); "
-        "ctcasr tune finds the weights decode.alpha and decode.beta.",
+        "ctcasr tune finds the weights decode.alpha and decode.beta. A recurrent one "
+        "(.safetensors) needs --set decode.lm_unit=label and is slow; see --rescore.",
     ),
     click.option(
         "--lexicon",

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctcasr.decoding import core
-from ctcasr.decoding.context import Context, LmUnit
+from ctcasr.decoding.context import Context, LmUnit, PrefixContext
 from ctcasr.decoding.log_probs import LogProbs, contiguous
 from ctcasr.decoding.search import Found, PrefixSearch, Pruning
 
@@ -63,12 +63,19 @@ def backend() -> str:
 
 
 def make_searcher(
-    pruning: Pruning, context: Context | None, *, num_symbols: int, use_core: bool | None = None
+    pruning: Pruning,
+    context: PrefixContext | None,
+    *,
+    num_symbols: int,
+    use_core: bool | None = None,
 ) -> Searcher:
     """Return a searcher; `use_core` False is for comparing the two.
 
-    Where NumPy stands in for a core that was not built, that is said once.
+    With a recurrent model NumPy searches in any case. Where it stands in for a core that was not
+    built, that is said once.
     """
+    if context is not None and not isinstance(context, Context):
+        return NumpySearcher(pruning, context)
     if use_core is not False and not core.HAS_CORE:
         _say_that_numpy_searches()
     if core.HAS_CORE and use_core is not False:
@@ -89,7 +96,7 @@ def _say_that_numpy_searches() -> None:
 class NumpySearcher:
     """The readable search."""
 
-    def __init__(self, pruning: Pruning, context: Context | None) -> None:
+    def __init__(self, pruning: Pruning, context: PrefixContext | None) -> None:
         self._pruning = pruning
         self._context = context
 

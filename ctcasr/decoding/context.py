@@ -22,11 +22,11 @@ nothing is known of what follows.
 This file is the definition; csrc/context.hpp is the same in C++.
 """
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +75,29 @@ class State(NamedTuple):
     history: int
     spelt: int
     matched: int
+
+
+class PrefixContext(Protocol):
+    """What a search asks of that which weighs prefixes: `Context`, or a recurrent model's."""
+
+    @property
+    def unwritten(self) -> tuple[str, ...]:
+        """Words, or labels, of the language model that can never be found."""
+
+    def start(self) -> Any:
+        """Return the state of the empty prefix."""
+
+    def prepare(self, states: Sequence[Any]) -> None:
+        """Get ready to be asked about these states; a recurrent model reads them together."""
+
+    def extend(self, state: Any, label: int) -> tuple[Any, float]:
+        """Return the state after one more label and the nats it is worth; -inf forbids it."""
+
+    def finish(self, state: Any) -> float:
+        """Return what the end of the text is worth after a prefix; -inf if it may not end there."""
+
+    def gain(self, state: Any) -> float:
+        """Return the most that one more label can be worth; the search need not ask for less."""
 
 
 def _nothing() -> NDArray[np.float64]:
@@ -128,6 +151,9 @@ class Context:
         """Return the state of the empty prefix."""
         matched = self.hotwords.step(0, BOUNDARY)[0] if self.hotwords else 0
         return State(self.lm.start if self.lm else 0, ROOT, matched)
+
+    def prepare(self, states: Sequence[State]) -> None:
+        """Do nothing: an automaton has all answers at hand."""
 
     def extend(self, state: State, label: int) -> tuple[State, float]:
         """Return the state after one more label and the nats it is worth; -inf forbids it."""

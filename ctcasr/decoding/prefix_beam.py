@@ -23,7 +23,8 @@ from ctcasr.decoding.align import align_all
 from ctcasr.decoding.arpa import read_arpa
 from ctcasr.decoding.backend import Outcome, Stream, make_searcher
 from ctcasr.decoding.confidence import posteriors, word_confidences
-from ctcasr.decoding.context import LmUnit, make_context
+from ctcasr.decoding.context import Context, LmUnit, PrefixContext, make_context
+from ctcasr.decoding.fusion import StepModel, make_fusion
 from ctcasr.decoding.hypothesis import Hypothesis, Word, words_in_time
 from ctcasr.decoding.log_probs import (
     LogProbs,
@@ -51,8 +52,10 @@ class PrefixBeamDecoder:
         threshold: prefixes with less than this share of the best one's mass are dropped; 0 keeps
             all that the beam has room for.
         label_threshold: no new prefix is made with a label less probable than this in a frame.
-        lm: an n-gram language model, or its ARPA file, which may be gzipped.
-        lm_unit: whether it counts "word"s or "label"s; the space label is then <space>.
+        lm: an n-gram language model, or its ARPA file, which may be gzipped; or a recurrent one,
+            with which NumPy searches.
+        lm_unit: whether it counts "word"s or "label"s; the space label is then <space>. A recurrent
+            one counts labels.
         lexicon: a file with a word a line, or words; see `ctcasr.decoding.lexicon.read_lexicon`.
             Without one the words of `lm` are a soft lexicon.
         open_vocabulary: whether words outside the lexicon may be spelt out; by default they may
@@ -90,7 +93,7 @@ class PrefixBeamDecoder:
         beam: int = 16,
         threshold: float = 1e-6,
         label_threshold: float = 0.0,
-        lm: NgramModel | str | Path | None = None,
+        lm: NgramModel | StepModel | str | Path | None = None,
         lm_unit: LmUnit | str = LmUnit.WORD,
         lexicon: str | Path | Iterable[str] | None = None,
         open_vocabulary: bool | None = None,
@@ -114,9 +117,9 @@ class PrefixBeamDecoder:
         self.alphabet = to_alphabet(labels, blank=blank)
         self.lm = read_arpa(Path(lm)) if isinstance(lm, str | Path) else lm
         self.lm_unit = LmUnit(lm_unit)
-        self._context = make_context(
+        context = make_context(
             self.alphabet,
-            lm=self.lm,
+            lm=self.lm if isinstance(self.lm, NgramModel) else None,
             lm_unit=self.lm_unit,
             lexicon=lexicon,
             is_open=open_vocabulary,
@@ -125,6 +128,21 @@ class PrefixBeamDecoder:
             beta=beta,
             unknown=unknown,
         )
+        self._context: PrefixContext | None = context
+        if self.lm is not None and not isinstance(self.lm, NgramModel):
+            if self.lm_unit is LmUnit.WORD or lexicon is not None:
+                raise ValueError(
+                    f"{self.lm.name}: a recurrent language model in the beam counts labels; say "
+                    f"lm_unit=label and leave lexicons out, or weigh whole texts by it: rescore"
+                )
+            self._context = make_fusion(
+                self.alphabet,
+                lm=self.lm,
+                others=context,
+                alpha=alpha,
+                beta=beta,
+                unknown=unknown,
+            )
         if certify and (self._context is not None or rescore is not None):
             raise ValueError(
                 "a certificate bounds the CTC probability alone; leave out lm, lexicon, hotwords "
@@ -279,9 +297,10 @@ class PrefixBeamDecoder:
         """Return what the language model alone gives a label sequence."""
         if self._context is None or self.lm is None:
             return None
-        if self._context.lexicon is None:
-            tokens = [label_token(self.alphabet.labels[label]) for label in labels]
-        else:
+        tokens = [label_token(self.alphabet.labels[label]) for label in labels]
+        if not isinstance(self.lm, NgramModel):
+            return self.lm.score([tokens])[0].log_prob
+        if isinstance(self._context, Context) and self._context.lexicon is not None:
             tokens = self.alphabet.words(labels)
         score = self.lm.log_prob(tokens)
         return score.log_prob if self.lm.unknown >= 0 else score.known_log_prob

@@ -33,13 +33,14 @@ Hannun et al. 2014, arXiv:1408.2873, algorithm 1.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ctcasr.decoding.best_first import ROUNDING, search_best_first
 from ctcasr.decoding.certificate import certify
-from ctcasr.decoding.context import Context, State
+from ctcasr.decoding.context import PrefixContext
 from ctcasr.decoding.log_probs import LogProbs
 from ctcasr.decoding.weighing import weigh
 
@@ -88,7 +89,7 @@ class PrefixSearch:
         context: what prefixes are worth; None where all are worth the same.
     """
 
-    def __init__(self, pruning: Pruning, context: Context | None = None) -> None:
+    def __init__(self, pruning: Pruning, context: PrefixContext | None = None) -> None:
         self._pruning = pruning
         self._tree = _PrefixTree(context)
         self._log_scale = 0.0
@@ -121,6 +122,7 @@ class PrefixSearch:
             count: most label sequences returned.
         """
         tree = self._tree
+        tree.prepare(self._active)
         ends = np.array([tree.finish(int(node)) for node in self._active])
         if np.isneginf(ends).all():
             ends = np.zeros(len(ends))
@@ -219,6 +221,7 @@ class PrefixSearch:
     def _step(self, log_probs: NDArray[np.float64], log_peak: float) -> None:
         """Go on by one frame (V,); masses come out relative to its largest probability."""
         tree, pruning = self._tree, self._pruning
+        tree.prepare(self._active)
         probs = np.exp(log_probs - log_peak)
         nodes, mass = self._active, self._mass
         rows = np.arange(len(nodes))
@@ -260,16 +263,21 @@ class PrefixSearch:
 class _PrefixTree:
     """Every prefix that has ever been in the beam, as a node: its parent, its label, its worth."""
 
-    def __init__(self, context: Context | None) -> None:
+    def __init__(self, context: PrefixContext | None) -> None:
         self._context = context
         self._children: dict[tuple[int, int], int] = {}
-        self._extensions: dict[tuple[int, int], tuple[State | None, float]] = {}
-        self._states: list[State | None] = [context.start() if context else None]
+        self._extensions: dict[tuple[int, int], tuple[Any, float]] = {}
+        self._states: list[Any] = [context.start() if context else None]
         self.parents = np.array([-1])
         self.labels = np.array([-1])
         self.worth = np.array([0.0])
         self.factor = np.array([1.0])
         """exp of what a prefix is worth beyond its parent."""
+
+    def prepare(self, nodes: NDArray[np.int64]) -> None:
+        """Let the context get ready to be asked about some prefixes."""
+        if self._context is not None:
+            self._context.prepare([self._states[int(node)] for node in nodes])
 
     def grow(self, nodes: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the nodes of prefixes one label longer, made when first asked for."""
@@ -285,13 +293,11 @@ class _PrefixTree:
 
     def gain(self, node: int) -> float:
         """Return the most that one more label can be worth."""
-        state = self._states[node]
-        return self._context.gain(state) if self._context and state else 0.0
+        return self._context.gain(self._states[node]) if self._context else 0.0
 
     def finish(self, node: int) -> float:
         """Return what the end of the text is worth after a prefix."""
-        state = self._states[node]
-        return self._context.finish(state) if self._context and state else 0.0
+        return self._context.finish(self._states[node]) if self._context else 0.0
 
     def prefix(self, node: int) -> tuple[int, ...]:
         """Return the labels from the root to `node`."""
@@ -301,10 +307,10 @@ class _PrefixTree:
             node = int(self.parents[node])
         return tuple(reversed(labels))
 
-    def _extend(self, node: int, label: int) -> tuple[State | None, float]:
-        state = self._states[node]
-        if self._context is None or state is None:
+    def _extend(self, node: int, label: int) -> tuple[Any, float]:
+        if self._context is None:
             return None, 0.0
+        state = self._states[node]
         known = self._extensions.get((node, label))
         if known is None:
             known = self._extensions[node, label] = self._context.extend(state, label)

@@ -7,6 +7,9 @@ from ctcasr.alphabet import Alphabet, Unit, split_units
 from ctcasr.decoding.ngram import label_token
 from ctcasr.text_rules import DEFAULT_RULES, apply_rules
 
+RECURRENT_SUFFIX = ".safetensors"
+"""By which a recurrent model's file is told from an ARPA file."""
+
 
 class TokenUnit(StrEnum):
     """What a language model counts as one word, where no recognizer says."""

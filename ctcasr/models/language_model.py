@@ -81,6 +81,11 @@ class LanguageModelNetwork(nn.Module):
         """V, the vocabulary."""
         return self.output.out_features
 
+    def blank_state(self) -> LmState:
+        """Return what one sentence starts from: nothing is remembered."""
+        empty = self.output.weight.new_zeros(self.lstm.num_layers, 1, self.lstm.hidden_size)
+        return empty, empty
+
     def forward(self, tokens: Tensor, state: LmState | None = None) -> tuple[Tensor, LmState]:
         """Read some tokens; see the class for shapes."""
         hidden, state = self.lstm(self.dropout(self.embedding(tokens)), state)

@@ -15,7 +15,7 @@ from pathlib import Path
 from ctcasr.decoding.arpa import read_arpa, write_arpa
 from ctcasr.decoding.ngram import BEGIN, END, SentenceScore
 from ctcasr.decoding.ngram_estimation import Estimate, estimate_ngrams
-from ctcasr.decoding.tokens import Tokens
+from ctcasr.decoding.tokens import RECURRENT_SUFFIX, Tokens
 from ctcasr.errors import LanguageModelError
 from ctcasr.files import decode_lines, read_lines
 from ctcasr.manifest import read_manifest
@@ -23,8 +23,6 @@ from ctcasr.pipeline.outputs import Existing, require_free
 from ctcasr.text_rules import apply_rules
 
 STANDARD_INPUT = Path("-")
-RECURRENT_SUFFIX = ".safetensors"
-"""By which a recurrent model's file is told from an ARPA file."""
 _LARGEST_EXPONENT = 700.0
 
 

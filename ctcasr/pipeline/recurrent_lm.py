@@ -10,11 +10,11 @@ import numpy as np
 
 from ctcasr.decoding.ngram import END, UNKNOWN
 from ctcasr.decoding.ngram_estimation import choose_words
-from ctcasr.decoding.tokens import Tokens
+from ctcasr.decoding.tokens import RECURRENT_SUFFIX, Tokens
 from ctcasr.device import pick_device
 from ctcasr.errors import LanguageModelError
 from ctcasr.models.language_model import LanguageModelNetwork
-from ctcasr.pipeline.language_model import RECURRENT_SUFFIX, read_texts
+from ctcasr.pipeline.language_model import read_texts
 from ctcasr.pipeline.outputs import Existing, require_free
 from ctcasr.pipeline.provenance import ctcasr_version
 from ctcasr.recurrent_lm import RecurrentLm, write_recurrent_lm
