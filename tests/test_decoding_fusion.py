@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ctcasr.alphabet import Alphabet
 from ctcasr.config import DecodeConfig
-from ctcasr.decoder import TextDecoder, read_sources
+from ctcasr.decoder import ModelPart, TextDecoder, read_sources
 from ctcasr.decoding import PrefixBeamDecoder, estimate_ngrams
 from ctcasr.decoding.context import make_context
 from ctcasr.decoding.fusion import make_fusion
@@ -177,6 +177,10 @@ def test_settings_reach_the_fusion(tmp_path):
     (expected, *_) = fuse(make_lm(), beam=40, threshold=1e-6, alpha=0.8, beta=0.1)(
         item().astype(np.float32)
     )
+    parts = {"lm": ModelPart(FILE, "0" * 64, path.read_bytes())}
+    inside = decode.model_copy(update={"lm": "embedded"})
+    embedded = TextDecoder(inside, ALPHABET, read_sources(inside, parts))
+    assert embedded([item().astype(np.float32)])[0][0].log_prob == found.log_prob
     assert found.text == expected.text
     assert found.log_prob == pytest.approx(expected.log_prob)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()

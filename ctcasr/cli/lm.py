@@ -118,7 +118,8 @@ def train_command(
 
     existing = Existing.OVERWRITE if overwrite else Existing.REFUSE
     _refuse_together(rnn, {"--order": order, "--prune": prune, "--labels-of": labels_of}, "n-grams")
-    _refuse_together(not rnn, {"--dev": dev, "--set": overrides}, "recurrent models, with --rnn")
+    recurrent = {"--dev": dev, "--set": overrides, "--device": device != "auto"}
+    _refuse_together(not rnn, recurrent, "recurrent models, with --rnn")
     tokens = _tokens(unit, labels_of, rules)
     if rnn:
         _train_recurrent(

@@ -94,6 +94,7 @@ def train_recurrent_model(
             f"{output}: a recurrent model is a {RECURRENT_SUFFIX} file; name it so: "
             f"-o {output.stem}{RECURRENT_SUFFIX}"
         )
+    place = pick_device(device)
     text = read_texts(texts, tokens)
     held = None if dev is None else read_texts([dev], tokens)
     said, unsaid = (
@@ -101,7 +102,7 @@ def train_recurrent_model(
     )
     seed_everything(config.seed)
     words = (END, UNKNOWN, *choose_words(said, vocabulary)[3:])
-    network = LanguageModelNetwork(config.network, num_tokens=len(words)).to(pick_device(device))
+    network = LanguageModelNetwork(config.network, num_tokens=len(words)).to(place)
     lm = RecurrentLm(network, words, tokens)
     best = fit_language_model(
         network,

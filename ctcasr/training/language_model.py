@@ -6,7 +6,8 @@ network remembers at the end of a segment is where the next one begins, so it re
 only the gradient ends at the segment's edge (truncated backpropagation through time). With the
 turn, the edges fall elsewhere in every epoch.
 
-Everything random is drawn from the seed and the epoch, so equal settings give equal weights.
+Everything random is drawn from the seed and the epoch, so on a CPU equal settings give equal
+weights.
 
 Sources: Williams and Peng 1990, "An efficient gradient-based algorithm for on-line training of
 recurrent network trajectories"; Mikolov et al. 2010, "Recurrent neural network based language
