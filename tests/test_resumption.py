@@ -1,5 +1,6 @@
 """Going on with a run: from what it may, from what it must not, and what is said about it."""
 
+import dataclasses
 import json
 import shutil
 import signal
@@ -79,6 +80,23 @@ def test_checkpoints_within_an_epoch_are_as_many_as_asked_for(config_of, tmp_pat
     assert found == steps
 
 
+def test_the_checkpoint_of_the_last_whole_epoch_is_kept_though_another_is_averaged(
+    config_of, tmp_path, monkeypatch
+):
+    score, errors = DevSet.score, iter([0.1, 0.9, 0.5])
+
+    def judge(self, *arguments):
+        return dataclasses.replace(score(self, *arguments), dev_cer=next(errors))
+
+    monkeypatch.setattr(DevSet, "score", judge)
+    best = ("training.average_of=best", "training.average=1", "training.keep_checkpoints=1")
+    with pytest.raises(Interrupted):
+        train(config_of(*best), run=tmp_path, device="cpu", observer=Stopper(at=10))
+
+    found = [load_checkpoint(folder).facts["step"] for folder in list_checkpoints(tmp_path)]
+    assert found == [4, 8, 10]
+
+
 def log_of(run):
     return (run / "log.txt").read_text(encoding="utf-8")
 
@@ -109,6 +127,18 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_used(
     assert f"note: {line}\n" in ended.err
     assert log_of(stopped).count(line) == 1
     assert (stopped / "model.safetensors").read_bytes() == whole
+
+
+def test_a_damaged_checkpoint_takes_no_place_among_those_kept(config_of, stopped):
+    for checkpoint in list_checkpoints(stopped)[1:]:
+        damage(checkpoint)
+    config = config_of("training.keep_checkpoints=1")
+
+    with pytest.raises(Interrupted):
+        train(config, run=stopped, device="cpu", resume=True, observer=Stopper(at=5))
+
+    found = [load_checkpoint(folder).facts["step"] for folder in list_checkpoints(stopped)]
+    assert found == [4, 5]
 
 
 def test_where_all_checkpoints_are_damaged_the_run_is_refused_in_one_line(config_of, stopped):

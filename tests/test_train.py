@@ -26,7 +26,7 @@ from ctcasr.errors import (
 from ctcasr.manifest import read_manifest, write_manifest
 from ctcasr.model_file import read_model
 from ctcasr.pipeline.train import prepare_sets, train
-from ctcasr.training.checkpoint import list_checkpoints, load_checkpoint
+from ctcasr.training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
 from ctcasr.training.dev_set import DevSet
 from ctcasr.training.interruption import Interrupted
 from ctcasr.training.loading import TrainingData
@@ -530,3 +530,26 @@ def test_a_disk_that_fills_up_anywhere_ends_the_run_in_one_line_and_it_goes_on(
 
     expected, found = (tmp_path / name / "model.safetensors" for name in ("whole", "run"))
     assert found.read_bytes() == expected.read_bytes()
+
+
+def test_a_full_disk_is_said_where_it_was_met_first(config_of, tmp_path, monkeypatch):
+    fsync, is_full = os.fsync, []
+
+    def write(handle):
+        if is_full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(handle)
+
+    def fill_up(*arguments, **settings):
+        is_full.append(True)
+        return save_checkpoint(*arguments, **settings)
+
+    monkeypatch.setattr(os, "fsync", write)
+    monkeypatch.setattr("ctcasr.training.loop.save_checkpoint", fill_up)
+    run = tmp_path / "run"
+
+    with pytest.raises(OutputError) as caught:
+        train(config_of(), run=run, device="cpu")
+
+    folder = run / "checkpoints" / "step-00000004"
+    assert str(caught.value).startswith(f"{folder}: cannot be written (No space left on device); ")
