@@ -533,7 +533,8 @@ def test_a_disk_that_fills_up_anywhere_ends_the_run_in_one_line_and_it_goes_on(
 
 
 def test_a_full_disk_is_said_where_it_was_met_first(config_of, tmp_path, monkeypatch):
-    fsync, is_full = os.fsync, []
+    fsync = os.fsync
+    is_full: list[bool] = []
 
     def write(handle):
         if is_full:
