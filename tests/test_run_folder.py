@@ -44,22 +44,25 @@ def test_a_file_is_no_run_folder(tmp_path):
     )
 
 
-def test_a_folder_that_is_no_run_is_refused(tmp_path):
-    (tmp_path / "log.txt").write_text("somebody's", encoding="utf-8")
+@pytest.mark.parametrize("name", ["log.txt", "metrics.jsonl", "model.safetensors"])
+def test_what_may_be_somebodys_run_is_not_begun_over(tmp_path, name):
+    (tmp_path / name).write_text("somebody's", encoding="utf-8")
     assert refusal(RunFolder(tmp_path)) == (
-        f"{tmp_path}: not empty, and no run to go on with (config.yaml is missing); name another "
-        f"folder"
+        f"{tmp_path / name}: of a run that nobody knows, without its config.yaml; put that back, "
+        f"or name another folder"
     )
 
 
-def test_a_run_killed_before_its_first_file_is_ready_to_begin_and_leaves_no_litter(tmp_path):
-    (tmp_path / ".config.yaml.x1.tmp").touch()
+def test_other_files_are_no_obstacle_to_a_run_that_may_go_on(tmp_path):
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / ".config.yaml.x1.tmp").touch()  # killed while it wrote its first file
     folder = RunFolder(tmp_path)
 
     folder.require_ready(CONFIG, manifests=MANIFESTS, resume=True)
     folder.begin(CONFIG, manifests=MANIFESTS)
 
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml", "run.json"]
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["config.yaml", "manifests", "run.json"]
 
 
 def test_what_a_killed_run_left_half_written_is_removed_and_nothing_else(begun):

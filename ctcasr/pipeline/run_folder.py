@@ -53,8 +53,8 @@ class RunFolder:
             resume: go on where something stands.
 
         Raises:
-            RunFolderError: the folder is not empty and `resume` was not given; or what stands there
-                is no run, or was made with other settings or data.
+            RunFolderError: the folder is not empty and `resume` was not given; or a run stands
+                there with other settings or data, or without any.
         """
         if self.path.exists() and not self.path.is_dir():
             raise RunFolderError(f"{self.path}: a file; name a folder for the run")
@@ -66,11 +66,13 @@ class RunFolder:
             )
         if self._config_file.is_file():
             self._check_same(config, manifests)
-        elif occupied and not self._is_barely_begun():
-            raise RunFolderError(
-                f"{self.path}: not empty, and no run to go on with (config.yaml is missing); name "
-                f"another folder"
-            )
+            return
+        for path in (self.log, self.metrics, self.model):
+            if path.exists():
+                raise RunFolderError(
+                    f"{path}: of a run that nobody knows, without its config.yaml; put that back, "
+                    f"or name another folder"
+                )
 
     def begin(self, config: RunConfig, *, manifests: Mapping[str, str]) -> None:
         """Write down what the run is made of, before its first step.
@@ -131,10 +133,6 @@ class RunFolder:
                 f"{self.path}: cannot go on, since these manifests have changed: "
                 f"{', '.join(other)}; set them back, or begin in another folder"
             )
-
-    def _is_barely_begun(self) -> bool:
-        """Return whether a run was killed while it wrote its first file."""
-        return all(path.match(".config.yaml.*.tmp") for path in self.path.iterdir())
 
     def stored_config(self) -> dict[str, Any]:
         """Return the configuration that the run began with.
