@@ -19,8 +19,15 @@ from numpy.typing import NDArray
 
 from ctcasr.alphabet import Alphabet
 from ctcasr.config import EMBEDDED, DecodeConfig, Segmenting
-from ctcasr.decoding import Hypothesis, NgramModel, PrefixBeamDecoder, best_path
+from ctcasr.decoding import (
+    Hypothesis,
+    NgramModel,
+    PrefixBeamDecoder,
+    StreamingDecoder,
+    best_path,
+)
 from ctcasr.decoding.arpa import parse_arpa
+from ctcasr.decoding.greedy import BestPathStream
 from ctcasr.decoding.ngram import SPACE
 from ctcasr.decoding.prefix_beam import Rescore
 from ctcasr.decoding.tokens import RECURRENT_SUFFIX
@@ -173,6 +180,10 @@ class TextDecoder:
         for row, item in zip(padded, items, strict=True):
             row[: len(item)] = item
         return self._search(padded, lengths)
+
+    def stream(self) -> BestPathStream | StreamingDecoder:
+        """Begin a search that is given its frames bit by bit, and ends where `__call__` does."""
+        return BestPathStream(self._alphabet) if self._search is None else self._search.stream()
 
     def worth(self, labels: Sequence[int]) -> float:
         """Return what a label sequence is worth beyond its CTC log-probability, in nats."""

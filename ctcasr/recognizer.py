@@ -32,17 +32,16 @@ from ctcasr.decoding.word_boundaries import find_word_spans
 from ctcasr.errors import AlphabetError, AudioError, InfeasibleAlignmentError
 from ctcasr.frontends.feature_stats import FeatureStats
 from ctcasr.frontends.features import FeatureExtractor
-from ctcasr.frontends.level import frame_levels
+from ctcasr.frontends.level import frame_levels, is_silent
 from ctcasr.frontends.waveform import read_audio, resample, select_channel
 from ctcasr.models.network import Network
+from ctcasr.streaming import EmissionStream, StreamingRecognizer, require_streamable
 from ctcasr.text_rules import apply_rules
 from ctcasr.transcript import Alternative, Failure, Segment, TimedLabel, TimedWord, Transcript
 
 ALIGNMENT = {"search": "forced_align"}
 """What stands for the search in the transcript of a known text."""
 _DECODERS_KEPT = 4
-_SILENCE = 1e-4  # peak, full scale 1: below -80 dB there is nothing that a microphone has heard
-
 
 _Kept = TypeVar("_Kept")
 
@@ -203,6 +202,38 @@ class Recognizer:
                     watch(recording, log_probs, found.hypotheses, transcript)
         return [transcripts[index] for index in range(len(recordings))]
 
+    def stream(
+        self, decode: DecodeConfig | None = None, *, source: str | None = None
+    ) -> StreamingRecognizer:
+        """Begin a recording that is given bit by bit, and ends in what `transcribe` gives.
+
+        Args:
+            decode: how to search; the model's own way where not given. Nothing is cut at pauses,
+                whatever `segment` says.
+            source: of the samples, for the transcript.
+
+        Raises:
+            ConfigError: the model needs the whole recording; the message names the key.
+            CtcasrError: see `decoder`.
+        """
+        decode = (decode or self.config.decode).model_copy(update={"segment": Segmenting.NONE})
+        require_streamable(self.config, name=self.name)
+        decoder = self.decoder(decode)
+
+        def make_transcript(
+            samples: NDArray[np.float32], hypotheses: Sequence[Hypothesis]
+        ) -> Transcript:
+            recording = Recording(samples, "stream", source)
+            return self._transcript(recording, _Found(hypotheses), decoder, nbest=decode.nbest)
+
+        return StreamingRecognizer(
+            EmissionStream(self.features, self.network, self.device),
+            decoder,
+            self.alphabet,
+            sample_rate=self.sample_rate,
+            make_transcript=make_transcript,
+        )
+
     def _search(
         self, rows: Sequence[NDArray[np.float32]], decoder: TextDecoder, decode: DecodeConfig
     ) -> list["_Found"]:
@@ -327,7 +358,7 @@ class Recognizer:
             yield (
                 batch,
                 [
-                    log_probs[:0] if _is_silent(recordings[index]) else log_probs
+                    log_probs[:0] if is_silent(recordings[index].samples) else log_probs
                     for index, log_probs in zip(batch, rows, strict=True)
                 ],
             )
@@ -417,7 +448,7 @@ class Recognizer:
     def _require_alignable(
         self, recording: Recording, labels: Sequence[int], *, num_frames: int
     ) -> None:
-        if labels and _is_silent(recording):
+        if labels and is_silent(recording.samples):
             raise AudioError(
                 f"{recording.id}: digital silence, but the text has {len(labels)} labels; mend the "
                 f'recording, or set its text to ""'
@@ -502,10 +533,6 @@ class _Found:
             for part in parts
             if part
         )
-
-
-def _is_silent(recording: Recording) -> bool:
-    return not len(recording.samples) or bool(np.abs(recording.samples).max() < _SILENCE)
 
 
 def _remember(kept: dict[str, _Kept], key: str, value: _Kept) -> None:

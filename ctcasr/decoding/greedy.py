@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ctcasr.alphabet import Alphabet
 from ctcasr.decoding.hypothesis import Hypothesis, words_in_time
-from ctcasr.decoding.log_probs import check_log_probs, to_alphabet
+from ctcasr.decoding.log_probs import LogProbs, check_log_probs, to_alphabet
 
 
 def best_path(log_probs: Any, labels: Alphabet | Sequence[str], *, blank: int = 0) -> Hypothesis:
@@ -46,6 +46,53 @@ def best_path(log_probs: Any, labels: Alphabet | Sequence[str], *, blank: int = 
         ctc_log_prob=log_prob,
         find_words=partial(words_in_time, alphabet, found, spans),
     )
+
+
+class BestPathStream:
+    """A best path under way; what it ends with is what `best_path` gives for all frames at once.
+
+    Args:
+        labels, blank: see `best_path`.
+    """
+
+    def __init__(self, labels: Alphabet | Sequence[str], *, blank: int = 0) -> None:
+        self._alphabet = to_alphabet(labels, blank=blank)
+        self._chunks: list[LogProbs] = []
+        self._last = self._alphabet.blank  # symbol of the last frame
+        self._found: list[int] = []
+
+    def feed(self, log_probs: Any) -> None:
+        """Go on by some frames.
+
+        Args:
+            log_probs: (T, V) natural logs; T may be 0.
+
+        Raises:
+            ValueError: see `best_path`.
+        """
+        chunk = check_log_probs(log_probs, num_labels=len(self._alphabet))
+        if not len(chunk):
+            return
+        path = np.concatenate([[self._last], chunk.argmax(axis=1)])
+        began = path[1:][np.diff(path) != 0]
+        self._found += [int(label) for label in began if label != self._alphabet.blank]
+        self._last = int(path[-1])
+        self._chunks.append(chunk.copy())  # the caller may use its buffer again
+
+    @property
+    def stable_labels(self) -> tuple[int, ...]:
+        """The labels so far: no further frame changes them."""
+        return tuple(self._found)
+
+    @property
+    def best(self) -> Hypothesis:
+        """The best path, as if the text ended here."""
+        return self.finish()[0]
+
+    def finish(self) -> list[Hypothesis]:
+        """Return the one hypothesis over all frames so far; more may still be fed."""
+        empty = np.zeros((0, len(self._alphabet)), dtype=np.float32)
+        return [best_path(np.concatenate([empty, *self._chunks]), self._alphabet)]
 
 
 def _collapse(

@@ -4,7 +4,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BLOCK = 30_000  # frames at a time, so that hours need no more memory than minutes
+_SILENCE = 1e-4  # peak, full scale 1: -80 dB
 _FLOOR = 1e-10  # power, full scale 1: digital silence is -100 dB
+
+
+def is_silent(samples: NDArray[np.float32]) -> bool:
+    """Return whether (N,) samples hold nothing that a microphone has heard, as with none."""
+    return not len(samples) or bool(np.abs(samples).max() < _SILENCE)
 
 
 def frame_levels(samples: NDArray[np.float32], *, hop: int, window: int) -> NDArray[np.float64]:

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from ctcasr.settings import Section
 
 _QUIETEST = 1e-4  # nothing quieter is brought up: it would be the converter's noise
+_DELTA_FRAMES = 2  # to either side, of which a slope is taken
 _BLOCK_FRAMES = 30_000  # five minutes at a 10 ms hop: about 60 MB of spectra at a time
 
 
@@ -133,6 +134,28 @@ class FrontendConfig(Section):
             case FrontendKind.SPECTROGRAM:
                 return self.fft_size // 2 + 1
 
+    @property
+    def look_back(self) -> int:
+        """Samples before its hop's first that a frame depends on."""
+        return self.fft_size // 2 - self._window_offset + self._delta_reach
+
+    @property
+    def look_ahead(self) -> int:
+        """Samples after its hop's first that a frame depends on."""
+        last = self._window_offset + self.window - 1 - self.fft_size // 2
+        return last + self._delta_reach
+
+    @property
+    def _window_offset(self) -> int:
+        """Where torch.stft puts the window into the transform."""
+        return (self.fft_size - self.window) // 2
+
+    @property
+    def _delta_reach(self) -> int:
+        """Samples to either side that the frames are apart of which deltas are made."""
+        orders = self.deltas if self.kind is FrontendKind.MFCC else 0
+        return orders * _DELTA_FRAMES * self.hop
+
     def num_frames(self, num_samples: int) -> int:
         """Return T for N samples at `sample_rate`: one frame per hop begun, none for none."""
         return 1 + (num_samples - 1) // self.hop if num_samples > 0 else 0
@@ -229,7 +252,9 @@ def mel_filters(config: FrontendConfig) -> Tensor:
     return filters
 
 
-def append_deltas(features: Tensor, lengths: Tensor, *, orders: int, reach: int = 2) -> Tensor:
+def append_deltas(
+    features: Tensor, lengths: Tensor, *, orders: int, reach: int = _DELTA_FRAMES
+) -> Tensor:
     """Append time derivatives, each a regression over 2 * reach + 1 frames.
 
     The first and last valid frame stand in for what lies beyond them, so an utterance's deltas

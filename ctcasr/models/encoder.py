@@ -13,7 +13,7 @@ Gal and Ghahramani 2016, arXiv:1512.05287 (one mask per sequence, here not of th
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import Any, Self
 
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from ctcasr.models.initialisation import InitConfig
 from ctcasr.models.lengths import padding_mask
-from ctcasr.models.recurrent import CellKind, Directions, RecurrentLayer, StartKind
+from ctcasr.models.recurrent import CellKind, Directions, RecurrentLayer, StartKind, State
 from ctcasr.models.subsampling import (
     FrameStacking,
     SpectralConvolution,
@@ -259,15 +259,58 @@ class Encoder(nn.Module):
         if features.shape[1] == 0:  # an empty recording alone; torch's layers refuse it
             yield from ((features.new_zeros(len(features), 0, n), lengths) for n in self.sizes)
             return
+
+        def run(number: int, hidden: Tensor, lengths: Tensor) -> Tensor:
+            cut = gradient_frames
+            if cut is not None:
+                cut *= _FRAMES_REDUCED ** sum(after >= number for after in self.reduce_after)
+            output: Tensor = self._layer(number)(hidden, lengths, gradient_frames=cut)
+            return output
+
         hidden, lengths = self.subsampling(features, lengths)
+        yield from self._stack(hidden, lengths, run)
+
+    def advance(self, hidden: Tensor, states: list[State | None]) -> Tensor:
+        """Go on by some subsampled frames from where another call ended; forwards only.
+
+        Args:
+            hidden: (B, t, F) what `subsampling` gave; t a multiple of `frames_reduced` in all calls
+                but the last.
+            states: of each layer, None before the first call; replaced by those after the last
+                frame.
+
+        Returns:
+            (B, ceil(t / frames_reduced), output_size).
+        """
+
+        def run(number: int, hidden: Tensor, _: Tensor) -> Tensor:
+            output, states[number - 1] = self._layer(number).advance(hidden, states[number - 1])
+            return output
+
+        lengths = torch.full((len(hidden),), hidden.shape[1], device=hidden.device)
+        output, _ = deque(self._stack(hidden, lengths, run), maxlen=1).pop()
+        return output
+
+    @property
+    def frames_reduced(self) -> int:
+        """Subsampled frames per frame of the output."""
+        return int(_FRAMES_REDUCED ** len(self.reduce_after))
+
+    def _layer(self, number: int) -> RecurrentLayer:
+        layer = self.layers[number - 1]
+        assert isinstance(layer, RecurrentLayer)
+        return layer
+
+    def _stack(
+        self, hidden: Tensor, lengths: Tensor, run: Callable[[int, Tensor, Tensor], Tensor]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield what each layer makes of subsampled frames; `run` takes them through its cells."""
         valid = padding_mask(lengths, hidden.shape[1])[..., None]
         gathered = hidden[..., :0]
-        if gradient_frames is not None:
-            gradient_frames *= _FRAMES_REDUCED ** len(self.reduce_after)
-        for number, (layer, projection, norm) in enumerate(
-            zip(self.layers, self.projections, self.norms, strict=True), start=1
+        for number, (projection, norm) in enumerate(
+            zip(self.projections, self.norms, strict=True), start=1
         ):
-            output = layer(hidden, lengths, gradient_frames=gradient_frames)
+            output = run(number, hidden, lengths)
             output = _silence(self.dropout(norm(projection(output))), valid)
             hidden = self._pass_on(number, hidden, output)
             if self.skip is SkipKind.TO_OUTPUT:
@@ -279,8 +322,6 @@ class Encoder(nn.Module):
                 gathered, _ = stack_frames(gathered, lengths, _FRAMES_REDUCED)
                 hidden, lengths = stack_frames(hidden, lengths, _FRAMES_REDUCED)
                 valid = padding_mask(lengths, hidden.shape[1])[..., None]
-                if gradient_frames is not None:
-                    gradient_frames //= _FRAMES_REDUCED
 
     def _pass_on(self, number: int, given: Tensor, output: Tensor) -> Tensor:
         """Return what follows layer `number`, which was given one and put out the other."""

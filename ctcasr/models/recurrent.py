@@ -115,6 +115,22 @@ class RecurrentLayer(nn.Module):
         behind, _ = self.backwards(reverse_within(features, lengths), state)
         return torch.cat([ahead, reverse_within(behind, lengths)], dim=-1)  # (B, T, 2H)
 
+    def advance(self, features: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """Go on from where another call ended, forwards only.
+
+        Args:
+            features: (B, t, F) frames that follow those of the call before.
+            state: what that call returned; None at the first frame.
+
+        Returns:
+            (B, t, H), and the state after the last frame.
+        """
+        assert self.backwards is None, "a backward direction starts at the last frame"
+        if state is None and self.start_forwards is not None:
+            state = self.start_forwards(len(features))
+        output, state = self.forwards(features, state)
+        return output, state
+
     def _run_pieces(self, features: Tensor) -> Tensor:
         """Run over one long utterance: forwards piece by piece, then backwards over them."""
         num_frames, units = features.shape[1], self.forwards.hidden_size

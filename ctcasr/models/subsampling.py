@@ -3,6 +3,9 @@
 The recurrence is the costly, sequential part of the network, and neighbouring 10 ms frames say
 nearly the same; a third of the frames costs a third of the time (Sak et al. 2015,
 arXiv:1507.06947, section 4.1).
+
+Output j of each stands for the features from frame j * stride on, and depends on no frame before
+j * stride - look_back or after j * stride + look_ahead.
 """
 
 from enum import StrEnum
@@ -40,6 +43,7 @@ class FrameStacking(nn.Module):
     def __init__(self, num_features: int, stride: int) -> None:
         super().__init__()
         self.stride = stride
+        self.look_back, self.look_ahead = 0, stride - 1
         self.output_size = num_features * stride
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -58,6 +62,8 @@ class StridedConvolution(nn.Module):
     def __init__(self, num_features: int, stride: int, channels: int) -> None:
         super().__init__()
         self.stride = stride
+        # 2 frames of the first, a stride of the second
+        self.look_back = self.look_ahead = stride + 2
         self.output_size = channels
         self.context = nn.Conv1d(num_features, channels, kernel_size=5, padding=2)
         # 2 * stride + 1 frames around each kept one: every frame is seen, most of them twice.
@@ -100,12 +106,15 @@ class SpectralConvolution(nn.Module):
         self.first = nn.Conv2d(1, maps, kernel_size=3, padding=1)
         self.second = nn.Conv2d(maps, maps, kernel_size=3, padding=1)
         self.stacking = FrameStacking(-(-num_features // 4) * maps, stride)
+        self.stride = stride
+        # each convolution sees one frame to either side
+        self.look_back, self.look_ahead = 2, stride + 1
         self.reduce = nn.Linear(self.stacking.output_size, channels)
         self.output_size = channels
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Convolve; see the class for shapes."""
-        stride = self.stacking.stride
+        stride = self.stride
         if is_long(features, lengths):
             halo = 2 * stride  # each convolution sees one frame to either side
             reduced = map_pieces(self._convolve, features, stride=stride, halo=halo)
