@@ -166,6 +166,22 @@ def test_a_frame_is_there_as_soon_as_the_latency_says(frontend, encoder):
     assert recognizer.stream().latency_ms == 1000 * stream.latency / RATE
 
 
+@pytest.mark.parametrize(
+    ("frontend", "encoder", "latency_ms"),
+    [
+        # half a window of 25 ms, and the frames of 10 ms that a frame of output waits for
+        ({}, {"stride": 1}, 12.5),
+        ({}, {"stride": 3}, 12.5 + 20),
+        ({}, {"subsampling": "conv", "stride": 3}, 12.5 + 50),
+        ({}, {"subsampling": "conv2d", "stride": 3}, 12.5 + 40),
+        ({}, {"reduce_after": [1], "stride": 3}, 12.5 + 50),
+        ({"kind": "mfcc", "deltas": 2}, {"stride": 1}, 12.5 + 40),
+    ],
+)
+def test_the_latency_is_what_the_network_must_wait_for(frontend, encoder, latency_ms):
+    assert make_recognizer(frontend=frontend, encoder=encoder).stream().latency_ms == latency_ms
+
+
 SEARCHES = [
     DecodeConfig(),
     DecodeConfig(beam=8),

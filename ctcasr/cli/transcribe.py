@@ -18,6 +18,7 @@ from ctcasr.cli.options import (
     workers_option,
 )
 from ctcasr.cli.progress import announce_notes, counting
+from ctcasr.cli.streaming import require_stream_options, transcribe_stream
 from ctcasr.cli.writing import (
     ITEMS_FAILED,
     choose_existing,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     "ctcasr transcribe -m en-alnum recordings/ -f txt,jsonl,srt -o texts/",
     "ctcasr transcribe -m exp/mine talk.wav --lm words.arpa --hotword kleene=8",
     "ffmpeg -i talk.m4a -f wav - | ctcasr transcribe -m en-alnum -",
+    "arecord -f S16_LE -r 16000 | ctcasr transcribe -m exp/mine --stream -",
 )
 @model_option
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
@@ -54,6 +56,18 @@ if TYPE_CHECKING:
     help="Write there instead of standard output; a folder gets one file per input.",
 )
 @existing_options
+@click.option(
+    "--stream",
+    is_flag=True,
+    help="Print words while the recording goes on, as they settle; for a model that reads forwards "
+    "only. INPUT is one file, or - for WAV bytes from a pipe.",
+)
+@click.option(
+    "--rate",
+    type=click.IntRange(min=1),
+    metavar="HZ",
+    help="With --stream -: what comes are raw 16-bit little-endian samples of one channel.",
+)
 @search_options
 @device_option
 @batch_size_option
@@ -65,6 +79,8 @@ def transcribe_command(
     output: Path | None,
     skip_existing: bool,
     overwrite: bool,
+    stream: bool,
+    rate: int | None,
     search: SearchOptions,
     device: str,
     batch_size: int | None,
@@ -81,6 +97,11 @@ def transcribe_command(
     from ctcasr.pipeline.transcribe import Tally, transcribe_inputs
 
     chosen = parse_formats(formats)
+    if stream or rate is not None:
+        require_stream_options(
+            inputs, stream=stream, rate=rate, formats=formats, has_output=output is not None
+        )
+        return transcribe_stream(model, inputs[0], rate=rate, search=search, device=device)
     if output is None and len(chosen) > 1:
         raise click.UsageError(f"-f {formats}: several formats need a folder to go to: -o DIR")
     existing = choose_existing(skip_existing=skip_existing, overwrite=overwrite)

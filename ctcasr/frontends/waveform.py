@@ -13,6 +13,7 @@ import io
 import math
 import re
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -24,10 +25,11 @@ from numpy.typing import NDArray
 
 from ctcasr.errors import AudioError
 
+UNKNOWN_LENGTH_BYTES = 0x7FFF0000
+"""And above: what programs write that stream to a pipe."""
 _FFMPEG_SUFFIXES = frozenset({".m4a", ".aac", ".mp4", ".m4b", ".3gp", ".wma"})
 _END_SLACK_S = 0.1  # manifests round their durations; more than this past the end is a mistake
 _MP3_SLACK_FRAMES = 2 * 1152  # an MP3 header may count the encoder's own padding: two MPEG frames
-_UNKNOWN_LENGTH_BYTES = 0x7FFF0000  # and above: what programs write that stream to a pipe
 _PROMISED_BYTES = re.compile(
     r"(?:data|SSND|Data Size|riff|Riff size)\s*:\s*(\d+) \(should be (\d+)\)"
 )
@@ -86,6 +88,41 @@ def read_audio(
     """
     with _open(path) as file:
         return _read(file, str(path), offset=offset, duration=duration)
+
+
+def read_blocks(path: Path, *, seconds: float) -> tuple[int, Iterator[NDArray[np.float32]]]:
+    """Return the rate of a recording in Hz and its samples, some at a time.
+
+    Args:
+        path: the recording.
+        seconds: of each block, but for the last.
+
+    Returns:
+        The rate; blocks (channels, N), read as they are taken.
+
+    Raises:
+        AudioError: as `read_audio`; also while the blocks are taken.
+    """
+    info = probe_audio(path)
+    return info.rate, _blocks(path, max(1, round(seconds * info.rate)))
+
+
+def _blocks(path: Path, size: int) -> Iterator[NDArray[np.float32]]:
+    name, done = str(path), 0
+    with _open(path) as file:
+        info = _header(file, name)
+        while done < info.frames:
+            try:
+                frames = file.read(size, dtype="float32", always_2d=True)  # (N, channels)
+            except soundfile.LibsndfileError as error:
+                raise _cut_short(file, info, name) from error
+            if not len(frames):
+                if done < info.frames - _slack(info):
+                    raise _cut_short(file, info, name)
+                return
+            _require_finite(frames, first=done, info=info, name=name)
+            done += len(frames)
+            yield np.ascontiguousarray(frames.T)
 
 
 def read_audio_bytes(data: bytes, name: str) -> tuple[NDArray[np.float32], int]:
@@ -272,13 +309,18 @@ def _read(
         raise _cut_short(file, info, name) from error
     if len(frames) == 0 or len(frames) < last - first - _slack(info):
         raise _cut_short(file, info, name)
+    _require_finite(frames, first=first, info=info, name=name)
+    return np.ascontiguousarray(frames.T), info.rate
+
+
+def _require_finite(frames: NDArray[np.float32], *, first: int, info: AudioInfo, name: str) -> None:
+    """Refuse NaN and infinity in (N, channels), which begins at frame `first` of the recording."""
     bad = ~np.isfinite(frames).all(axis=1)
     if bad.any():
         raise AudioError(
             f"{name}: NaN or infinite samples: {int(bad.sum()):,}, the first at "
             f"{(first + int(bad.argmax())) / info.rate:.3f} s; export the recording again"
         )
-    return np.ascontiguousarray(frames.T), info.rate
 
 
 def _header(file: soundfile.SoundFile, name: str) -> AudioInfo:
@@ -306,7 +348,7 @@ def _promised_frames(file: soundfile.SoundFile, info: AudioInfo) -> int:
     if found is None:
         return info.frames
     promised, present = int(found[1]), int(found[2])
-    if promised >= _UNKNOWN_LENGTH_BYTES:
+    if promised >= UNKNOWN_LENGTH_BYTES:
         return info.frames
     if present <= 0 or info.frames == 0:
         return max(1, promised // max(1, _sample_bytes(info) * info.channels))
