@@ -184,8 +184,7 @@ class StreamingRecognizer:
         return self._search.best.text
 
     def _advance(self, samples: NDArray[np.float32], *, is_last: bool) -> None:
-        # A copy: the caller may use its buffer again.
-        self._chunks.append(samples.copy())
+        self._chunks.append(samples)
         self._is_silent = self._is_silent and is_silent(samples)
         self._held.append(self._emissions.feed(samples, is_last=is_last))
         # Digital silence alone has no text, so what it would spell must not settle.
@@ -203,7 +202,7 @@ def _check_chunk(given: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         )
     if not np.isfinite(samples).all():
         raise AudioError("chunk: holds NaN or infinite samples; repair what makes them")
-    return samples.astype(np.float32, copy=False)
+    return samples.astype(np.float32)  # a copy: the caller may use its buffer again
 
 
 def _whole_words(alphabet: Alphabet, labels: Sequence[int]) -> int:
