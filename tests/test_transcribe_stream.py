@@ -16,6 +16,7 @@ from ctcasr.manifest.utterance import Utterance
 from ctcasr.pipeline.train import train
 from tests.conftest import speak_tones
 
+unix = pytest.mark.skipif(os.name != "posix", reason="signals and pseudo-terminals of Unix")
 SENTENCES = ["ab cd", "dcb a", "aa bd", "cad ba", "bd cc a", "da bc", "cc da b", "bad ab"]
 
 
@@ -200,6 +201,7 @@ def test_words_are_printed_before_the_recording_ends(running):
     assert (early, rest, program.returncode) == (b"ab", b" cd\n", 0)
 
 
+@unix
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_what_has_settled_stands_after_an_interruption(running, number, status):
     program = running(stdout=subprocess.PIPE)
@@ -213,6 +215,7 @@ def test_what_has_settled_stands_after_an_interruption(running, number, status):
     assert b"interrupted" in said
 
 
+@unix
 def test_a_terminal_shows_the_unsettled_rest_dim(running):
     ours, theirs = os.openpty()
     program = running(stdout=theirs)
