@@ -315,7 +315,7 @@ def double_an_id(record):
         (change_reference, "have different references for 1 of 96 utterances: 'u5'; 'u5' is "),
         (change_rules, "with the text rules nfc,whitespace, {new} with nfc,casefold; score one of"),
         (change_costs, "with levenshtein costs, {new} with nist; score one of them again with --c"),
-        (make_newer, "schema 2 found, this release reads 1; score again with this release"),
+        (make_newer, "schema 2 found, this release reads 1; evaluate or score again"),
         (drop_texts, "damaged (KeyError: 'hyp'); evaluate or score again"),
         (double_an_id, "damaged (ValueError: id 'u0' given twice); evaluate or score again"),
     ],

@@ -210,7 +210,7 @@ def test_all_runs_stand_on_one_page(ctcasr, experiments):
     assert page.row("deep/er/run")[2:4] == ["", ""]
     assert "broken/run.json: damaged" in page.text
     assert "bad/results.json: schema null found" in page.text
-    assert "cut/results.json: cannot be read as JSON" in page.text
+    assert "cut/results.json: not JSON" in page.text
 
 
 def test_every_run_is_linked_to_its_page(experiments):

@@ -13,6 +13,7 @@ from typing import Any
 
 from ctcasr.errors import ScoringError
 from ctcasr.files import write_text
+from ctcasr.pipeline.evaluation_report import read_results
 from ctcasr.pipeline.provenance import command_line, commit, versions
 from ctcasr.reporting.comparison import render_comparison
 from ctcasr.reporting.html.comparison import render_comparison_page
@@ -22,8 +23,6 @@ from ctcasr.scoring.rates import Clusters, clusters_of
 from ctcasr.scoring.results import name_some
 from ctcasr.scoring.significance import BY_SPEAKER
 from ctcasr.text_rules import DEFAULT_RULES, apply_rules_to_pair
-
-_SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,27 +136,13 @@ def _require_several(folders: Sequence[Path]) -> None:
 
 
 def _read_evaluation(folder: Path) -> _Evaluation:
-    path = folder / "results.json"
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ScoringError(
-            f"{path}: cannot be read ({error.strerror or error}); name a folder that "
-            f"`ctcasr evaluate` or `ctcasr score -o` wrote"
-        ) from error
-    except ValueError as error:
-        raise ScoringError(f"{path}: not JSON ({error}); evaluate or score again") from error
-    schema = record.get("schema") if isinstance(record, dict) else None
-    if schema != _SCHEMA:
-        raise ScoringError(
-            f"{path}: schema {json.dumps(schema)} found, this release reads {_SCHEMA}; score "
-            f"again with this release"
-        )
+    record = read_results(folder)
     try:
         return _parse_evaluation(folder, record)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ScoringError(
-            f"{path}: damaged ({type(error).__name__}: {error}); evaluate or score again"
+            f"{folder / 'results.json'}: damaged ({type(error).__name__}: {error}); evaluate or "
+            f"score again"
         ) from error
 
 

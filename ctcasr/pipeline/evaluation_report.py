@@ -5,12 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ctcasr.errors import ScoringError
 from ctcasr.files import write_text
 from ctcasr.reporting import render_report
 from ctcasr.reporting.html.evaluation import render_evaluation
 from ctcasr.reporting.html.examples import Examples, choose_examples, show_text
 from ctcasr.scoring import Results
 from ctcasr.scoring.analysis import Analysis
+from ctcasr.scoring.results import SCHEMA
 
 
 def write_evaluation(
@@ -40,6 +42,31 @@ def write_evaluation(
         examples = _text_examples(record)
     page = render_evaluation(record, name=out.name, examples=examples, model_card=model_card)
     write_text(out / "report.html", page)
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """Return what results.json holds.
+
+    Raises:
+        ScoringError: it cannot be read, or is of another release.
+    """
+    path = folder / "results.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ScoringError(
+            f"{path}: cannot be read ({error.strerror or error}); name a folder that "
+            f"`ctcasr evaluate` or `ctcasr score -o` wrote"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise ScoringError(f"{path}: not JSON ({error}); evaluate or score again") from error
+    schema = record.get("schema") if isinstance(record, dict) else None
+    if schema != SCHEMA:
+        raise ScoringError(
+            f"{path}: schema {json.dumps(schema)} found, this release reads {SCHEMA}; evaluate or "
+            f"score again"
+        )
+    return dict(record)
 
 
 def rewrite_evaluation(folder: Path, record: Mapping[str, Any]) -> None:

@@ -9,9 +9,9 @@ from urllib.parse import quote
 from ctcasr.bundle import describe_recognizer, load
 from ctcasr.errors import CtcasrError, RunFolderError
 from ctcasr.files import write_text
-from ctcasr.pipeline.evaluation_report import rewrite_evaluation
+from ctcasr.pipeline.evaluation_report import read_results, rewrite_evaluation
 from ctcasr.pipeline.run_folder import RunFolder, flatten
-from ctcasr.pipeline.run_record import RunRecord, is_run, read_results, read_run
+from ctcasr.pipeline.run_record import RunRecord, is_run, read_run
 from ctcasr.reporting.html.experiments import ExperimentRow, RateCell, render_experiments
 from ctcasr.reporting.html.training import render_training
 

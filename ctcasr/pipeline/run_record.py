@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ctcasr.errors import CtcasrError, RunFolderError, ScoringError
+from ctcasr.errors import CtcasrError, RunFolderError
 from ctcasr.files import read_lines
 from ctcasr.pipeline.run_folder import RunFolder
 from ctcasr.training.advice import Advice, advise
 from ctcasr.training.metrics import EpochReport, read_metrics
 
-_SCHEMA = 1  # of results.json
 _Read = TypeVar("_Read")
 
 
@@ -71,28 +70,6 @@ def read_run(path: Path) -> RunRecord:
         skipped=read(lambda: _read_skipped(folder.skipped), []),
         damage=damage,
     )
-
-
-def read_results(folder: Path) -> dict[str, Any]:
-    """Return the results.json of an evaluation.
-
-    Raises:
-        ScoringError: it cannot be read, or is of another release.
-    """
-    path = folder / "results.json"
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ScoringError(
-            f"{path}: cannot be read as JSON ({error}); evaluate or score again"
-        ) from error
-    schema = record.get("schema") if isinstance(record, dict) else None
-    if schema != _SCHEMA:
-        raise ScoringError(
-            f"{path}: schema {json.dumps(schema)} found, this release reads {_SCHEMA}; evaluate or "
-            f"score again"
-        )
-    return dict(record)
 
 
 def _read_skipped(path: Path) -> list[dict[str, str]]:

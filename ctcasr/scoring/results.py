@@ -24,6 +24,8 @@ from ctcasr.scoring.rates import Clusters, ErrorRate, clusters_of, pooled_rate
 from ctcasr.scoring.significance import BY_SPEAKER, Interval, bootstrap_interval
 from ctcasr.text_rules import DEFAULT_RULES, apply_rules_to_pair
 
+SCHEMA = 1
+"""Of results.json."""
 FieldValue = str | float | bool
 
 _NAMED_AT_MOST = 5
@@ -176,7 +178,7 @@ class Results:
         """Return results.json; `total` items have text, `scored` ones have output as well."""
         made = self.provenance
         return {
-            "schema": 1,
+            "schema": SCHEMA,
             "command": made.command,
             "commit": made.commit,
             "versions": dict(made.versions),
