@@ -1,3 +1,4 @@
+import json
 import math
 from dataclasses import replace
 
@@ -111,5 +112,16 @@ def replace_nbest(decode):
 def test_measured_facts_are_json_without_infinities(recognizer, ambiguous):
     facts = look(recognizer, ambiguous, reference="é")
 
-    assert math.inf not in map(abs, filter(None, (facts.output_score,)))
-    assert replace(facts, reference_score=None).verdict is None
+    assert facts.reference_score == -math.inf
+    for worst in (facts, replace(facts, output_score=-math.inf)):
+        json.dumps(worst.to_json(), allow_nan=False)
+
+
+def test_digital_silence_can_be_measured(recognizer):
+    nothing = np.zeros((0, len(recognizer.alphabet)))
+
+    facts = look(recognizer, nothing, reference="", samples=np.zeros(800, np.float32))
+
+    assert (facts.output_score, facts.reference_score, facts.verdict) == (0.0, 0.0, Verdict.MODEL)
+    assert facts.wider == ""
+    assert look(recognizer, nothing, reference="a").verdict is Verdict.UNWRITABLE

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ctcasr.reporting.tables import NOTHING, render_rate, render_table
+from ctcasr.reporting.tables import NOTHING, render_rate, render_table, visible
 
 _MOST_CONFUSED = 20
 
@@ -49,7 +49,7 @@ def _confusions(confusions: Mapping[str, Any] | None) -> Iterator[str]:
         rows.sort(key=lambda row: -row[2])
         yield render_table(
             ["said", "written", "times", "of"],
-            [[_visible(str(cell)) for cell in row] for row in rows[:_MOST_CONFUSED]],
+            [[visible(str(cell)) for cell in row] for row in rows[:_MOST_CONFUSED]],
             numeric=[False, False, True, True],
         )
 
@@ -97,7 +97,3 @@ def _confidence(calibration: Mapping[str, Any] | None, kind: str | None) -> Iter
         for one in calibration["bins"]
     ]
     yield render_table(["words", "mean confidence %", "right %"], rows, numeric=[True] * 3)
-
-
-def _visible(cell: str) -> str:
-    return "\N{OPEN BOX}" if cell == " " else cell

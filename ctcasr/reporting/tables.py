@@ -44,6 +44,11 @@ def render_rate(record: Mapping[str, Any]) -> str:
     return f"{100 * record['rate']:.2f} [{100 * low:.2f}, {100 * high:.2f}]"
 
 
+def visible(text: str) -> str:
+    """Return a text in which a space by itself can be seen."""
+    return "\N{OPEN BOX}" if text == " " else text
+
+
 def pad(text: str, width: int, *, right: bool = False) -> str:
     """Return `text` with spaces up to `width` terminal columns, before it where `right`."""
     spaces = " " * (width - cell_len(text))

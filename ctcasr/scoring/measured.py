@@ -1,5 +1,6 @@
 """What a recognizer found out about one utterance while it was evaluated."""
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -62,15 +63,19 @@ class Measured:
     def to_json(self) -> dict[str, Any]:
         """Return the record "measured" of an utterance in results.json."""
         verdict = self.verdict
-        forbidden = verdict is Verdict.UNWRITABLE
         return {
             "duration": self.duration,
             "level_range_db": self.level_range_db,
             "confidence": self.confidence,
             "word_confidences": list(self.word_confidences),
-            "reference_score": None if forbidden else self.reference_score,
-            "output_score": self.output_score,
+            "reference_score": _finite(self.reference_score),
+            "output_score": _finite(self.output_score),
             "verdict": None if verdict is None else verdict.value,
             "proven": self.is_proven,
             "wider": self.wider,
         }
+
+
+def _finite(score: float | None) -> float | None:
+    """Return a score, None for minus infinity: JSON has no such number."""
+    return None if score is None or not math.isfinite(score) else score

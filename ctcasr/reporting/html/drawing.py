@@ -15,6 +15,8 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
+from ctcasr.reporting.tables import visible
+
 _WIDTH, _LEFT, _RIGHT = 960, 92, 18
 _PICTURE, _POSTERIORS, _ROW, _GAP, _AXIS = 130, 110, 22, 6, 34
 _MOST_COLUMNS = 1600  # of the spectrogram; longer ones lose time resolution
@@ -130,7 +132,7 @@ def _draw_posteriors(picture: Picture, top: float) -> list[str]:
     parts.append(f'<polyline class="guide" points="{blank}"><title>blank</title></polyline>')
     for number, column in enumerate(_columns_to_draw(picture)):
         at = int(probs[:, column].argmax())
-        label = escape(_shown(picture.labels[column]))
+        label = escape(visible(picture.labels[column]))
         line = _path(picture, times, probs[:, column], top)
         parts.append(
             f'<polyline class="line s{number % 6}" points="{line}">'
@@ -181,7 +183,7 @@ def _draw_text(picture: Picture, text: AlignedText, top: float) -> list[str]:
         )
         parts.append(
             f'<text x="{(left + right) / 2:.1f}" y="{top + 15}" text-anchor="middle">'
-            f"{escape(_shown(label))}</text>"
+            f"{escape(visible(label))}</text>"
         )
     return parts
 
@@ -210,7 +212,3 @@ def _name(name: str, y: float) -> str:
 def _frame(top: float, height: float) -> str:
     width = _WIDTH - _LEFT - _RIGHT
     return f'<rect class="frame" x="{_LEFT}" y="{top}" width="{width}" height="{height}"/>'
-
-
-def _shown(label: str) -> str:
-    return "\N{OPEN BOX}" if label == " " else label

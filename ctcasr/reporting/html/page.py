@@ -10,6 +10,8 @@ from typing import Any
 
 import jinja2
 
+from ctcasr.reporting.tables import visible
+
 
 @functools.cache
 def _environment() -> jinja2.Environment:
@@ -58,11 +60,6 @@ def interval(record: Mapping[str, Any] | Sequence[float] | None, digits: int = 2
 def count(number: float) -> str:
     """Return a whole number with separators between thousands."""
     return f"{number:,.0f}"
-
-
-def visible(text: str) -> str:
-    """Return a text in which a space by itself can be seen."""
-    return "\N{OPEN BOX}" if text == " " else text
 
 
 def seconds(duration: float | None) -> str:
