@@ -6,7 +6,8 @@ batches are shuffled.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,6 +36,21 @@ class Batch:
     labels: Tensor
     label_lengths: Tensor
     distortion: FeatureDistortion | None = None
+
+    def split(self, count: int) -> "list[Batch]":
+        """Return `count` batches that hold every `count`-th utterance, without empty ones."""
+        if count == 1 and self.ids:
+            return [self]
+        rows = [slice(first, None, count) for first in range(min(count, len(self.ids)))]
+        names = [field.name for field in fields(self)]
+        return [
+            Batch(**{name: _rows_of(getattr(self, name), chosen) for name in names})
+            for chosen in rows
+        ]
+
+
+def _rows_of(value: Any, rows: slice) -> Any:
+    return None if value is None else value[rows]
 
 
 def plan_batches(

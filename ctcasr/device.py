@@ -10,11 +10,16 @@ from ctcasr.errors import ConfigError
 def pick_device(device: str) -> torch.device:
     """Return the device that a --device argument means.
 
+    Of several processes that torchrun has started on a machine, each gets a GPU of its own.
+
     Raises:
         ConfigError: it is unknown or not there.
     """
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and 1 < processes <= torch.cuda.device_count():
+        return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
     try:
         chosen = torch.device(device)
     except RuntimeError as error:
@@ -25,6 +30,11 @@ def pick_device(device: str) -> torch.device:
         raise ConfigError(
             f"--device {device}: there are {torch.cuda.device_count()} GPUs that torch can use; "
             f"give --device cpu"
+        )
+    if chosen.type == "cuda" and processes > 1:
+        raise ConfigError(
+            f"--device {device}: one GPU for each of {processes} processes is needed, and there "
+            f"are {torch.cuda.device_count()}; start fewer, and give --device cuda"
         )
     return chosen
 

@@ -17,7 +17,8 @@ is our own bug and exits with status 1.
     ├── ScoringError             references and hypotheses that do not belong together
     ├── LexiconError             a list of words and their spellings
     ├── HotwordError             a word or phrase to be preferred
-    └── LanguageModelError       a language model, or the text it should be made of
+    ├── LanguageModelError       a language model, or the text it should be made of
+    └── ToldElsewhereError       another process of the run has it, and tells it
 """
 
 
@@ -83,3 +84,11 @@ class HotwordError(CtcasrError):
 
 class LanguageModelError(CtcasrError):
     """A language model, or the text that it should be made of, cannot be used."""
+
+
+class ToldElsewhereError(CtcasrError):
+    """This process ends as the first one of its run does, which tells why."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        super().__init__("the first process of the run tells why it ended")

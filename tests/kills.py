@@ -43,7 +43,7 @@ _WATCHED = {
     )
 }
 # torch imports its compiler when the first optimizer is made.
-_PRELOADED = ["tests.kills", "ctcasr.cli.train", "torch._dynamo", "rich.progress"]
+PRELOADED = ["tests.kills", "ctcasr.cli.train", "torch._dynamo", "rich.progress"]
 _BEGINS = {"_step": "step", "score_dev": "edge", "average_weights": "finish"}
 _CONFIG = """
 data: {{train: {root}/tones.jsonl, dev: {root}/tones.jsonl, batch_size: 2, workers: 2}}
@@ -95,7 +95,7 @@ def run_command(*arguments: object, aside: Path, kill: Kill | float | None = Non
         kill: where it is killed, if it gets there; or after so many seconds, if it takes them.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOADED)
+    context.set_forkserver_preload(PRELOADED)
     words = [str(argument) for argument in arguments]
     line = kill if isinstance(kill, Kill) else None
     process = context.Process(target=_obey, args=(words, aside, line))

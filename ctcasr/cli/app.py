@@ -36,7 +36,7 @@ from ctcasr.cli.show import show_command
 from ctcasr.cli.train import train_command
 from ctcasr.cli.transcribe import transcribe_command
 from ctcasr.cli.tune import tune_command
-from ctcasr.errors import CtcasrError
+from ctcasr.errors import CtcasrError, ToldElsewhereError
 
 INTERRUPTED = 128
 # The disk is full or belongs to somebody else: nothing that we could have done better.
@@ -101,6 +101,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status = app(list(argv) if argv is not None else None, "ctcasr", standalone_mode=False)
         return int(status or 0)
+    except ToldElsewhereError as error:
+        return error.status
     except CtcasrError as error:
         return _mistake(str(error))
     except click.exceptions.NoArgsIsHelpError as error:

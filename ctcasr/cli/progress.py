@@ -77,9 +77,12 @@ class TrainingDisplay:
     """How a training goes: a live line for the epoch under way, a line for each one done.
 
     Use as a context manager.
+
+    Args:
+        hidden: show nothing, as where another process of the run does.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, hidden: bool = False) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
         from rich.table import Column
@@ -87,7 +90,7 @@ class TrainingDisplay:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._progress = None
         self._dev_error = ""  # of the last epoch that ended
-        if self._console.is_terminal:
+        if self._console.is_terminal and not hidden:
             self._progress = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=20),

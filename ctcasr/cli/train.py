@@ -49,9 +49,11 @@ def train_command(
 
     CONFIG is a YAML file or the name of a packaged configuration; data.train and data.dev name
     the manifests. At its end, RUN holds the model and report.html: how the training went, and
-    advice where something about it is known to be mended.
+    advice where something about it is known to be mended. On several GPUs or processors:
+    torchrun --nproc-per-node N -m ctcasr train ..., which share each batch.
     """
     from ctcasr.config import load_config
+    from ctcasr.distributed import is_first_process
     from ctcasr.pipeline.provenance import command_line
     from ctcasr.pipeline.run_folder import RunFolder
     from ctcasr.pipeline.run_record import read_run
@@ -64,7 +66,7 @@ def train_command(
         overrides = (*overrides, f"data.workers={workers}")
     settings = load_config(config, overrides=overrides)
     try:
-        with TrainingDisplay() as display:
+        with TrainingDisplay(hidden=not is_first_process()) as display:
             model = train(
                 settings,
                 run=run,
@@ -77,6 +79,8 @@ def train_command(
         again = command if resume else f"{command} --resume"
         announce(f"{interruption}; state saved, go on with: {again}")
         return 128 + interruption.signal_number
+    if not is_first_process():
+        return 0
     for advice in read_run(run).advice():
         announce(f"advice: {advice.what} {advice.why} {advice.next_step}")
     announce(f"model: {model}")

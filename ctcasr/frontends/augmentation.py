@@ -289,6 +289,10 @@ class FeatureDistortion:
         parts = (self.response, self.warp, self.time_masks, self.freq_masks)
         return FeatureDistortion(*(part.to(device, non_blocking=True) for part in parts))
 
+    def __getitem__(self, rows: slice) -> "FeatureDistortion":
+        parts = (self.response, self.warp, self.time_masks, self.freq_masks)
+        return FeatureDistortion(*(part[rows] for part in parts))
+
 
 def batch_distortions(
     config: AugmentConfig,

@@ -1,6 +1,7 @@
 """Where a result comes from: command, commit, versions, hashes."""
 
 import hashlib
+import os
 import platform
 import shlex
 import subprocess
@@ -17,7 +18,9 @@ def command_line() -> str:
     if module is None:
         program = [Path(sys.argv[0]).name]
     else:
-        program = ["python", "-m", module.name.removesuffix(".__main__")]
+        processes = os.environ.get("LOCAL_WORLD_SIZE")
+        starter = ["torchrun", "--nproc-per-node", processes] if processes else ["python"]
+        program = [*starter, "-m", module.name.removesuffix(".__main__")]
     return shlex.join([*program, *sys.argv[1:]])
 
 

@@ -14,7 +14,9 @@ from ctcasr.training.checkpoint import Checkpoint
 from ctcasr.training.loop import uses_bf16
 
 
-def describe_run(config: RunConfig, alphabet: Alphabet, device: torch.device) -> dict[str, Any]:
+def describe_run(
+    config: RunConfig, alphabet: Alphabet, device: torch.device, *, processes: int = 1
+) -> dict[str, Any]:
     """Return what a run is, for its checkpoints: plain values."""
     found = versions()
     return {
@@ -24,6 +26,7 @@ def describe_run(config: RunConfig, alphabet: Alphabet, device: torch.device) ->
             "ctcasr": found["ctcasr"],
             "torch": found["torch"],
             "threads": torch.get_num_threads(),
+            "processes": processes,
             "device": device.type,
             "bf16": uses_bf16(config.training.precision, device),
         },
@@ -57,7 +60,7 @@ def require_same_run(checkpoint: Checkpoint, now: Mapping[str, Any]) -> None:
 
 def describe_new_setting(checkpoint: Checkpoint, now: Mapping[str, Any]) -> list[str]:
     """Return a line where something may change the last bits of a run that goes on."""
-    before, setting = checkpoint.facts["run"]["setting"], now["setting"]
+    before, setting = {"processes": 1} | checkpoint.facts["run"]["setting"], now["setting"]
     changed = [
         f"{name} {before[name]} before, {value} now"
         for name, value in setting.items()

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from ctcasr.checking import Unusable, find_usable
 from ctcasr.config import OnBad, RunConfig
 from ctcasr.decoder import TextDecoder, read_sources
 from ctcasr.device import compute_deterministically, pick_device
+from ctcasr.distributed import World, join_world
 from ctcasr.errors import ConfigError, ManifestError, OutputError, RunFolderError
 from ctcasr.files import write_text
 from ctcasr.frontends.augmentation import NO_AUGMENTATION
@@ -32,7 +33,7 @@ from ctcasr.pipeline.run_log import RunLog
 from ctcasr.pipeline.run_record import read_run
 from ctcasr.recognizer import Recognizer
 from ctcasr.text_rules import apply_rules
-from ctcasr.training.checkpoint import latest_checkpoint
+from ctcasr.training.checkpoint import Checkpoint, latest_checkpoint
 from ctcasr.training.dev_set import DevScores, DevSet
 from ctcasr.training.interruption import Interrupted, listen_for_stop
 from ctcasr.training.loading import Labelled, TrainingData
@@ -70,6 +71,23 @@ class TrainingSets:
     skipped: tuple[tuple[str, Unusable], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Beginning:
+    """What a run's first process finds out before the first step, for all.
+
+    Attributes:
+        sets: what is learned from and judged on.
+        digests: SHA-256 of the manifests, by key.
+        this_run: see `describe_run`.
+        checkpoint: to go on from.
+    """
+
+    sets: TrainingSets
+    digests: Mapping[str, str]
+    this_run: Mapping[str, Any]
+    checkpoint: Checkpoint | None
+
+
 def train(
     config: RunConfig,
     *,
@@ -78,7 +96,7 @@ def train(
     device: str = "auto",
     observer: TrainingObserver | None = None,
 ) -> Path:
-    """Train a model and return its file.
+    """Train a model and return its file; of several processes, all must call this.
 
     Args:
         config: `data.train` names the manifest to learn from, `data.dev` the one to judge on.
@@ -91,46 +109,69 @@ def train(
         CtcasrError: a mistake in configuration, manifests or run folder; nothing usable to learn.
         TrainingError: the training diverged, its data gave out, or a batch does not fit in memory.
         Interrupted: SIGINT or SIGTERM; the state is saved.
+        ToldElsewhereError: one of these, in all processes but the first.
     """
     place = pick_device(device)
+    folder = RunFolder(run)
+    log = RunLog(folder.log, observer or SilentObserver())
+    if loss_device(config.training, place) != place:
+        compute_deterministically()
+    with join_world(place) as world:
+        begun = world.from_first(
+            lambda: _begin(config, folder, log, place, resume=resume, world=world)
+        )
+        with ExitStack() as closing:
+            if world.is_first:
+                closing.enter_context(_reporting_the_end(folder, log))
+                closing.enter_context(_noting_the_end(folder, log))
+            stop = closing.enter_context(listen_for_stop())
+            stats = world.from_first(lambda: _measure_stats(config, begun.sets))
+            with world.agreed():
+                trainer = _make_trainer(config, begun, folder, place, log, stats, world)
+            weights = trainer.fit(stop)
+            with world.agreed():
+                if world.is_first:
+                    scores = _finish(config, begun, folder, trainer, weights)
+                    folder.write_facts(scores=scores)
+    return folder.model
+
+
+def _begin(
+    config: RunConfig,
+    folder: RunFolder,
+    log: RunLog,
+    place: torch.device,
+    *,
+    resume: bool,
+    world: World,
+) -> _Beginning:
+    """Refuse what cannot be, and write down what the run is made of."""
     manifests = _read_manifests(config)
     digests = {key: file_sha256(Path(path)) for key, (path, _) in manifests.items()}
-    folder = RunFolder(run)
     folder.require_ready(config, manifests=digests, resume=resume)
-    checkpoint, damaged = latest_checkpoint(run) if resume else (None, [])
+    checkpoint, damaged = latest_checkpoint(folder.path) if resume else (None, [])
     sets = prepare_sets(config, {key: items for key, (_, items) in manifests.items()})
     # What the finished model is to decode with; better refused now than after hours.
     TextDecoder(config.decode, sets.alphabet, read_sources(config.decode, {}))
     notes = list(damaged)
-    this_run = describe_run(config, sets.alphabet, place)
+    this_run = describe_run(config, sets.alphabet, place, processes=world.size)
     if checkpoint is not None:
         require_same_run(checkpoint, this_run)
         notes += describe_new_setting(checkpoint, this_run)
         notes += _describe_new_sets(folder, sets, limit=config.data.max_unreadable)
     elif folder.model.is_file():
         raise RunFolderError(
-            f"{run}: holds a finished model, and no checkpoint to go on from; name another folder"
+            f"{folder.path}: holds a finished model, and no checkpoint to go on from; name "
+            f"another folder"
         )
     folder.begin(config, manifests=digests)
-    log = RunLog(folder.log, observer or SilentObserver())
     log.cut_back(checkpoint.facts["log_bytes"] if checkpoint is not None else 0)
     _write_skipped(folder, sets)
-    for note in [*_describe_skipped(folder, sets), *_compute_as_asked(config, place)]:
+    for note in [*_describe_skipped(folder, sets), *_describe_computing(config, place)]:
         (log.on_warning if checkpoint is None else log.repeat)(note)
     for note in notes:
         log.on_warning(note)
-    with _reporting_the_end(folder, log), _noting_the_end(folder, log), listen_for_stop() as stop:
-        trainer = _make_trainer(
-            config, sets, folder, place, log, this_run=this_run, is_fresh=checkpoint is None
-        )
-        if checkpoint is None:
-            trainer.metrics.cut_back(last_epoch=0)
-        else:
-            trainer.resume(checkpoint)
-        weights = trainer.fit(stop)
-        scores = _finish(config, sets, folder, trainer, weights, digests)
-        folder.write_facts(scores=scores)
-    return folder.model
+    return _Beginning(sets, digests, this_run, checkpoint)
 
 
 def prepare_sets(config: RunConfig, manifests: dict[str, list[Utterance]]) -> TrainingSets:
@@ -267,32 +308,34 @@ def _group_skipped(
 
 def _make_trainer(
     config: RunConfig,
-    sets: TrainingSets,
+    begun: _Beginning,
     folder: RunFolder,
     device: torch.device,
     log: RunLog,
-    *,
-    this_run: Mapping[str, Any],
-    is_fresh: bool,
+    stats: FeatureStats | None,
+    world: World,
 ) -> Trainer:
+    """Return a trainer that stands where the run is to go on."""
     seed_everything(config.seed)
+    sets, checkpoint = begun.sets, begun.checkpoint
+    observer = log if world.is_first else SilentObserver()
     alphabet, frontend = sets.alphabet, config.frontend
     data = _training_data(config, sets)
     network = Network(config.encoder, num_features=frontend.num_features, num_labels=len(alphabet))
-    if is_fresh and config.training.init_from is not None:
-        _warm_start(config, network, alphabet, log)
+    if checkpoint is None and config.training.init_from is not None:
+        _warm_start(config, network, alphabet, observer)
     dev = None
-    if sets.dev:
+    if sets.dev and world.is_first:
         dev = DevSet(
             sets.dev,
             sample_rate=frontend.sample_rate,
             hop_ms=frontend.hop_ms,
             batch_frames=config.data.batch_frames,
         )
-    return Trainer(
+    trainer = Trainer(
         run=folder.path,
         network=network.to(device),
-        features=FeatureExtractor(frontend, _measure_stats(config, sets)).to(device),
+        features=FeatureExtractor(frontend, stats).to(device),
         alphabet=alphabet,
         ctc=config.heads.ctc,
         data=data,
@@ -301,16 +344,21 @@ def _make_trainer(
         training=config.training,
         seed=config.seed,
         device=device,
-        observer=log,
-        facts=lambda: {"run": this_run, "log_bytes": log.num_bytes},
+        observer=observer,
+        facts=lambda: {"run": begun.this_run, "log_bytes": log.num_bytes},
+        world=world,
     )
+    if checkpoint is not None:
+        trainer.resume(checkpoint)
+    elif world.is_first:
+        trainer.metrics.cut_back(last_epoch=0)
+    return trainer
 
 
-def _compute_as_asked(config: RunConfig, device: torch.device) -> list[str]:
-    """Set torch up for `training.deterministic` on a GPU; return what is to be said about it."""
+def _describe_computing(config: RunConfig, device: torch.device) -> list[str]:
+    """Return what is to be said about `training.deterministic` on a GPU."""
     if loss_device(config.training, device) == device:
         return []
-    compute_deterministically()
     note = (
         "training.deterministic: the CTC loss is computed on the CPU, since its gradient is not "
         "the same each time on a GPU; steps are slower"
@@ -366,13 +414,13 @@ def _warm_start(
 
 def _finish(
     config: RunConfig,
-    sets: TrainingSets,
+    begun: _Beginning,
     folder: RunFolder,
     trainer: Trainer,
     weights: dict[str, Tensor],
-    digests: dict[str, str],
 ) -> dict[str, float | None]:
     """Score the averaged weights on the dev set and write the model."""
+    sets = begun.sets
     trainer.network.load_state_dict(weights)
     scores = trainer.score_dev()
     recognizer = Recognizer(
@@ -390,7 +438,7 @@ def _finish(
             "items": len(sets.train),
             "amount": round(sum(item.seconds for item in sets.train), 3),
             "unit": "s",
-            "manifest_sha256": digests["train"],
+            "manifest_sha256": begun.digests["train"],
             "scores": facts,
         },
         created_with=ctcasr_version(),

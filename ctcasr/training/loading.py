@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ctcasr.alphabet import frames_needed
 from ctcasr.batching import Batch, pad_labels, pad_waveforms, plan_batches
+from ctcasr.distributed import ALONE, World
 from ctcasr.errors import AudioError, TrainingError
 from ctcasr.frontends.augmentation import (
     AugmentConfig,
@@ -173,11 +174,20 @@ class TrainingData:
         self._companions = _by_speaker(self.items)
 
     def epoch(
-        self, epoch: int, *, first_batch: int = 0, unreadable: Collection[str] = ()
+        self,
+        epoch: int,
+        *,
+        first_batch: int = 0,
+        unreadable: Collection[str] = (),
+        world: World = ALONE,
     ) -> "EpochBatches":
-        """Return the batches of epoch 0, 1, ... from `first_batch` on.
+        """Return the batches of epoch 0, 1, ...
 
-        `unreadable` are the ids of the recordings that could not be read before.
+        Args:
+            epoch: which.
+            first_batch: the first one wanted.
+            unreadable: ids of the recordings that could not be read before.
+            world: the processes that share each batch; the plan does not depend on them.
         """
         plans = [self._plan(item, epoch) for item in self.items]
         lengths = [max(1, round(plan.seconds * 1000 / self._frontend.hop_ms)) for plan in plans]
@@ -194,6 +204,7 @@ class TrainingData:
             first_batch=first_batch,
             workers=self._workers,
             unreadable=unreadable,
+            world=world,
         )
 
     def _plan(self, item: Labelled, epoch: int) -> _Plan:
@@ -295,10 +306,13 @@ class TrainingData:
 class EpochBatches:
     """Iterates over the batches of one epoch and counts what a reader wants to know.
 
+    Of several processes each gets its share of every batch, which may be no utterance at all; what
+    cannot be read is known to all.
+
     Attributes:
         num_batches: batches in the whole epoch.
         position: batches of the epoch that are taken, those without a readable recording too.
-        waited: seconds the training thread has waited for data.
+        waited: seconds the training thread has waited for data, and for other processes'.
         unreadable: examples that failed so far; their batch went on without them.
     """
 
@@ -310,10 +324,12 @@ class EpochBatches:
         first_batch: int,
         workers: int,
         unreadable: Collection[str],
+        world: World,
     ) -> None:
         self._data = data
+        self._world = world
         self._all_unreadable = set(unreadable)  # recordings, in all epochs
-        self._todo = batches[first_batch:]
+        self._todo = [world.share_of(batch) for batch in batches[first_batch:]]
         self._workers = workers
         self.num_batches = len(batches)
         self.position = first_batch
@@ -336,7 +352,7 @@ class EpochBatches:
             try:
                 while True:
                     while len(ahead) < _BATCHES_PER_WORKER * self._workers and (
-                        coming := next(todo, None)
+                        (coming := next(todo, None)) is not None
                     ):
                         ahead.append((coming, pool.submit(self._data.load_batch, coming)))
                     if not ahead:
@@ -349,20 +365,29 @@ class EpochBatches:
     def _take(self, plans: Sequence[_Plan], load: Callable[[], LoadedBatch]) -> Iterator[Batch]:
         """Yield the next batch, if anything of it could be read."""
         started = time.perf_counter()
+        with self._world.agreed():
+            loaded = self._finish_loading(plans, load)
+        shares = self._world.gather((loaded.unreadable, loaded.batch is not None))
+        self.waited += time.perf_counter() - started
+        unreadable = [one for share, _ in shares for one in share]
+        with self._world.agreed():
+            self._require_few(unreadable)
+        self.unreadable.extend(unreadable)
+        self.position += 1
+        if any(has_batch for _, has_batch in shares):
+            yield loaded.batch or Batch((), *pad_waveforms([]), *pad_labels([]))
+
+    def _finish_loading(
+        self, plans: Sequence[_Plan], load: Callable[[], LoadedBatch]
+    ) -> LoadedBatch:
         try:
-            loaded = load()
+            return load()
         except Exception as error:  # whatever a library raises; the thread is not the one to say it
             raise LoadingError(
                 f"the batch of {', '.join(plan.id for plan in plans)} could not be made: "
                 f"{type(error).__name__}: {error}; look at these recordings, and go on with "
                 f"--resume"
             ) from error
-        self.waited += time.perf_counter() - started
-        self._require_few(loaded.unreadable)
-        self.unreadable.extend(loaded.unreadable)
-        self.position += 1
-        if loaded.batch is not None:
-            yield loaded.batch
 
     def _require_few(self, unreadable: Sequence[Unreadable]) -> None:
         self._all_unreadable.update(one.id for one in unreadable)

@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from torch import Tensor
 from ctcasr.alphabet import Alphabet
 from ctcasr.batching import Batch
 from ctcasr.device import is_out_of_memory
+from ctcasr.distributed import ALONE, LostProcessError, World
 from ctcasr.errors import RunFolderError, TrainingError
 from ctcasr.frontends.features import FeatureExtractor
 from ctcasr.models.ctc import CtcHeadConfig, CtcLosses, ctc_losses
@@ -51,6 +52,7 @@ from ctcasr.training.optim import (
     moments,
 )
 
+_BETWEEN_PARTS = 0x9E37_79B9_7F4A_7C15  # 2**64 over the golden ratio: parts and steps never meet
 _WORSE_THAN_GUESSING = 2.0
 """Times the loss of a network that guesses; runs that recover stay below (docs/log.md)."""
 
@@ -92,6 +94,11 @@ class TrainingConfig(Section):
     bptt_frames: int | None = Field(None, ge=1)
     """Gradients flow back through so many frames of the encoder's output (truncated BPTT); the
     forward pass stays whole. Needs `encoder.directions: forwards`; no cut, where not given."""
+
+    accumulate: int = Field(1, ge=1)
+    """Each batch is computed in so many parts, one after another, whose gradients add up: a batch
+    that needs too much memory for one pass needs that of a part. Several processes
+    (docs/several-devices.md) each cut their share."""
 
     precision: Precision = Precision.AUTO
     """`bf16`, `fp32`, or `auto`: bf16 where the processor has instructions for it."""
@@ -154,6 +161,30 @@ class Progress:
         return len(errors) - 1 - errors.index(min(errors)) if errors else 0
 
 
+@dataclass(frozen=True, slots=True)
+class _StepSums:
+    """What the parts of a step add up to, in one process or in all.
+
+    Attributes:
+        objective: the loss that is minimised, per label of the whole step.
+        ctc: nats; frames: of the encoder, that are no padding.
+        samples: recorded; padded_samples: with the padding of their batch.
+        ids: the utterances; not_finite: those whose loss is not finite.
+    """
+
+    objective: float = 0.0
+    ctc: float = 0.0
+    frames: int = 0
+    samples: int = 0
+    padded_samples: int = 0
+    ids: tuple[str, ...] = ()
+    not_finite: tuple[str, ...] = ()
+
+    def __add__(self, other: "_StepSums") -> "_StepSums":
+        mine, others = astuple(self), astuple(other)
+        return _StepSums(*(one + more for one, more in zip(mine, others, strict=True)))
+
+
 class Trainer:
     """Trains one network in one run folder.
 
@@ -166,6 +197,8 @@ class Trainer:
         seed: of dropout.
         observer: who is told.
         facts: asked at every checkpoint for what else it should hold, as JSON.
+        world: the processes that train together, each with a trainer that differs in nothing else
+            but `device`; only the first one's writes.
     """
 
     def __init__(
@@ -184,6 +217,7 @@ class Trainer:
         device: torch.device,
         observer: TrainingObserver,
         facts: Callable[[], Mapping[str, Any]] = dict,
+        world: World = ALONE,
     ) -> None:
         self.run = run
         self.network = network
@@ -198,6 +232,7 @@ class Trainer:
         self.device = device
         self.observer = observer
         self.facts = facts
+        self.world = world
         freeze_parameters(network, optim.freeze)
         self.optimizer = make_optimizer(optim, network)
         self.average: MovingAverage | None = None
@@ -218,8 +253,9 @@ class Trainer:
         load_moments(self.optimizer, self.network, checkpoint.tensors("optimizer."))
         if self.average is not None:
             self.average.load(checkpoint.tensors("average."))
-        self.metrics.cut_back(last_epoch=self.progress.epoch)
-        self._prune()  # if it was stopped before it could
+        if self.world.is_first:
+            self.metrics.cut_back(last_epoch=self.progress.epoch)
+            self._prune()  # if it was stopped before it could
 
     def fit(self, stop: StopRequest) -> dict[str, Tensor]:
         """Train to the end and return the averaged weights.
@@ -227,17 +263,22 @@ class Trainer:
         Raises:
             TrainingError: losses stay non-finite or grow, or a batch does not fit in memory.
             LoadingError: the data gave out; a checkpoint has been written.
-            Interrupted: `stop` was requested; a checkpoint has been written.
+            LostProcessError: another process is gone; a checkpoint has been written.
+            Interrupted: `stop` was requested of any process; a checkpoint has been written.
+            ToldElsewhereError: one of these, in all processes but the first.
         """
         self._saved_at = time.monotonic()
+        self.world.copy_from_first(self.network.state_dict().values())
         try:
             while self.progress.epoch < self.training.epochs and not self._is_stuck():
                 self._run_epoch(stop)
-        except LoadingError:
-            self._save()
+        except (LoadingError, LostProcessError):
+            if self.world.is_first:
+                self._save()
             raise
         prefix = "model." if self.average is None else "average."
-        return average_weights(self._checkpoints_to_average(), prefix)
+        with self.world.agreed():
+            return average_weights(self._checkpoints_to_average(), prefix)
 
     def _is_stuck(self) -> bool:
         patience = self.training.patience
@@ -248,7 +289,10 @@ class Trainer:
         started, cpu_started = time.perf_counter(), time.process_time()
         seconds_done = progress.audio_seconds
         batches = self.data.epoch(
-            progress.epoch, first_batch=progress.batch, unreadable=progress.unreadable
+            progress.epoch,
+            first_batch=progress.batch,
+            unreadable=progress.unreadable,
+            world=self.world,
         )
         self.network.train()
         for batch in batches:
@@ -258,15 +302,15 @@ class Trainer:
             elapsed = time.perf_counter() - started
             audio_rate = (progress.audio_seconds - seconds_done) / elapsed
             self.observer.on_step(self._step_report(batches, audio_rate, elapsed))
-            if stop.signal_number is not None:
-                self._save()
-                raise Interrupted(stop.signal_number)
-            if time.monotonic() - self._saved_at >= 60 * self.training.checkpoint_minutes:
-                self._save()
+            is_due = time.monotonic() - self._saved_at >= 60 * self.training.checkpoint_minutes
+            if self.world.largest(is_due or stop.signal_number is not None):
+                self._save_once()
+                self._obey(stop)
         self._note_unreadable(batches)
-        self._require_learning()
+        with self.world.agreed():
+            self._require_learning()
         trained = time.perf_counter() - started
-        scores = self._judge()
+        scores = self.world.from_first(self._judge)
         report = EpochReport(
             epoch=progress.epoch + 1,
             epochs=self.training.epochs,
@@ -287,11 +331,25 @@ class Trainer:
         progress.history.append((progress.epoch, progress.step, scores.dev_cer))
         progress.start_epoch()
         # Both logs before the checkpoint: a resumed run cuts them back, if need be.
-        self.metrics.append(report)
-        self.observer.on_epoch(report)
-        self._save()
-        if stop.signal_number is not None:
-            raise Interrupted(stop.signal_number)
+        with self.world.agreed():
+            if self.world.is_first:
+                self.metrics.append(report)
+            self.observer.on_epoch(report)
+        self._save_once()
+        self._obey(stop)
+
+    def _save_once(self) -> None:
+        """Have the first process write a checkpoint, while the others wait."""
+        with self.world.agreed():
+            if self.world.is_first:
+                self._save()
+        self._saved_at = time.monotonic()
+
+    def _obey(self, stop: StopRequest) -> None:
+        """End the run where any process was asked to stop; a checkpoint has been written."""
+        number = self.world.largest(stop.signal_number or 0)
+        if number:
+            self.world.end(Interrupted(number), status=128 + number)
 
     def _judge(self) -> DevScores:
         """Score the dev set with the weights that will be averaged."""
@@ -308,35 +366,60 @@ class Trainer:
         progress.learning_rate = learning_rate(self.optim, step=progress.step, progress=done)
         for group in self.optimizer.param_groups:
             group["lr"] = progress.learning_rate
-        _seed_dropout(self.seed, progress.step)
-        try:
-            losses, frames = self._losses(batch)
-            num_labels = max(1, int(batch.label_lengths.sum()))
-            loss = losses.objective.sum() / num_labels
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            norm = clip_gradients(self.network.parameters(), self.optim.max_grad_norm)
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if is_out_of_memory(error):
-                raise _batch_too_large(batch) from error
-            raise
+        num_labels = max(1, self.world.sum(int(batch.label_lengths.sum())))
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.world.agreed():
+            mine = self._add_gradients(batch, num_labels)
+        sums = sum(self.world.gather(mine), start=_StepSums())
+        self.world.sum_gradients(self.network.parameters())
+        norm = clip_gradients(self.network.parameters(), self.optim.max_grad_norm)
         progress.step += 1
         sample_rate = self.features.config.sample_rate
-        progress.audio_seconds += float(batch.lengths.sum()) / sample_rate
-        progress.padded_seconds += batch.waveforms.numel() / sample_rate
-        if math.isfinite(float(loss.detach())) and math.isfinite(norm):
+        progress.audio_seconds += sums.samples / sample_rate
+        progress.padded_seconds += sums.padded_samples / sample_rate
+        if math.isfinite(sums.objective) and math.isfinite(norm):
             self.optimizer.step()
             if self.average is not None:
                 self.average.update(self.network, step=progress.step)
             progress.bad_steps = 0
-            progress.loss_sum += float(losses.ctc.detach().sum())
+            progress.loss_sum += sums.ctc
             progress.label_count += num_labels
-            progress.guess_sum += int(frames.sum()) * math.log(len(self.alphabet))
+            progress.guess_sum += sums.frames * math.log(len(self.alphabet))
             progress.norm_sum += norm
             progress.clipped_steps += norm > self.optim.max_grad_norm
             progress.steps_in_epoch += 1
         else:
-            self._note_bad_step(batch, losses.objective.detach())
+            with self.world.agreed():
+                self._note_bad_step(sums)
+
+    def _add_gradients(self, batch: Batch, num_labels: int) -> _StepSums:
+        """Add the gradients of this process's share of a step, part by part."""
+        done = _StepSums()
+        for number, part in enumerate(batch.split(self.training.accumulate)):
+            _seed_dropout(
+                self.seed, self.progress.step, part=self.world.rank + number * self.world.size
+            )
+            try:
+                losses, frames = self._losses(part)
+                loss = losses.objective.sum() / num_labels
+                loss.backward()  # type: ignore[no-untyped-call]
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if is_out_of_memory(error):
+                    raise _batch_too_large(part) from error
+                raise
+            finite = losses.objective.detach().isfinite().tolist()
+            done += _StepSums(
+                objective=float(loss.detach()),
+                ctc=float(losses.ctc.detach().sum()),
+                frames=int(frames.sum()),
+                samples=int(part.lengths.sum()),
+                padded_samples=part.waveforms.numel(),
+                ids=part.ids,
+                not_finite=tuple(
+                    name for name, good in zip(part.ids, finite, strict=True) if not good
+                ),
+            )
+        return done
 
     def _losses(self, batch: Batch) -> tuple[CtcLosses, Tensor]:
         """Return each utterance's losses, and its encoder frames."""
@@ -380,15 +463,13 @@ class Trainer:
         self.progress.skipped += len(batches.unreadable)
         batches.unreadable.clear()
 
-    def _note_bad_step(self, batch: Batch, losses: Tensor) -> None:
+    def _note_bad_step(self, sums: _StepSums) -> None:
         """Leave the weights alone; name the utterances; stop when patience is at its end."""
         progress = self.progress
         progress.bad_steps += 1
         progress.skipped += 1
-        finite = losses.isfinite().tolist()
-        guilty = [name for name, good in zip(batch.ids, finite, strict=True) if not good]
-        names = ", ".join(guilty or batch.ids)
-        what = "loss" if guilty else "gradient"
+        names = ", ".join(sums.not_finite or sums.ids)
+        what = "loss" if sums.not_finite else "gradient"
         message = (
             f"step {progress.step}: the {what} is not finite for {names}; the step was not taken "
             f"({progress.bad_steps} in a row)"
@@ -454,7 +535,6 @@ class Trainer:
         facts = {**self.facts(), "progress": asdict(self.progress)}
         save_checkpoint(self.run, step=self.progress.step, tensors=tensors, facts=facts)
         self._prune()
-        self._saved_at = time.monotonic()
 
     def _prune(self) -> None:
         """Delete checkpoints that are neither averaged, nor among the newest up to here.
@@ -515,9 +595,9 @@ def _batch_too_large(batch: Batch) -> TrainingError:
     )
 
 
-def _seed_dropout(seed: int, step: int) -> None:
-    """Make the step's own draws depend on its position alone."""
-    torch.manual_seed((seed * 1_000_003 + step) % 2**63)
+def _seed_dropout(seed: int, step: int, *, part: int) -> None:
+    """Make the draws of a part of a step depend on its position alone."""
+    torch.manual_seed((seed * 1_000_003 + step + part * _BETWEEN_PARTS) % 2**63)
 
 
 def seed_everything(seed: int) -> None:
