@@ -50,7 +50,8 @@ class InfeasibleAlignmentError(CtcasrError):
         super().__init__(
             f"utterance {utterance_id!r}: {frames} encoder frames cannot hold {labels} labels "
             f"with {repeats} adjacent repeats (CTC needs {labels + repeats} frames); "
-            f"lower encoder.stride or leave the utterance out of the manifest"
+            f"have fewer frames made one (encoder.stride, encoder.reduce_after) or leave the "
+            f"utterance out of the manifest"
         )
 
 

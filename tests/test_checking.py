@@ -295,7 +295,8 @@ def test_an_utterance_is_infeasible_exactly_below_its_required_frames(corpus, fr
     else:
         assert named[0].message == (
             "utterance 'u0': 5 encoder frames cannot hold 5 labels with 1 adjacent repeats (CTC "
-            "needs 6 frames); lower encoder.stride or leave the utterance out of the manifest"
+            "needs 6 frames); have fewer frames made one (encoder.stride, encoder.reduce_after) or "
+            "leave the utterance out of the manifest"
         )
 
 

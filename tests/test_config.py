@@ -49,6 +49,10 @@ def set_one(override):
             "optim.peak_lr: Input should be greater than 0, found 0",
         ),
         (
+            {"optim": {"peak_lr": 1e38}},
+            "optim.peak_lr: Input should be less than or equal to 1000000, found 1e+38",
+        ),
+        (
             {"encoder": {"dropout": 1.0}},
             "encoder.dropout: Input should be less than 1, found 1.0",
         ),

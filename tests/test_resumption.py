@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 import signal
+from contextlib import suppress
 
 import pytest
 import torch
@@ -255,6 +256,21 @@ def test_recordings_that_can_be_used_no_longer_are_named_when_the_run_goes_on(
 
 
 # Ends
+
+
+def test_run_json_says_when_a_run_began_and_each_time_it_went_on(config_of, stopped):
+    def facts():
+        return json.loads((stopped / "run.json").read_text(encoding="utf-8"))
+
+    began = facts()["started"]
+    assert "resumed" not in facts()
+    for at in (8, None):
+        with suppress(Interrupted):
+            train(config_of(), run=stopped, device="cpu", resume=True, observer=Stopper(at=at))
+
+    assert facts()["started"] == began
+    assert len(facts()["resumed"]) == 2
+    assert facts()["status"] == "finished"
 
 
 def test_going_on_with_a_finished_run_changes_nothing(config_of, tmp_path):

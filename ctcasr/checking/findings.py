@@ -75,7 +75,7 @@ _FACTS: dict[Kind, tuple[Severity, str]] = {
     ),
     Kind.TOO_FEW_FRAMES: (
         Severity.FATAL,
-        "see whether text and recording belong together; else lower encoder.stride",
+        "see whether text and recording belong together; else lower encoder.stride or reduce_after",
     ),
     Kind.SHARED_RECORDING: (Severity.FATAL, "keep each recording in one set, or scores flatter"),
     Kind.SHARED_STRETCH: (

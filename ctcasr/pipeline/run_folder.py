@@ -75,11 +75,12 @@ class RunFolder:
                 )
 
     def begin(self, config: RunConfig, *, manifests: Mapping[str, str]) -> None:
-        """Write down what the run is made of, before its first step.
+        """Write down what the run is made of, before its first step or the first after it went on.
 
         Raises:
             OutputError: the folder cannot be written.
         """
+        before, now = self.facts(), _now()
         for folder in (self.path, self.path / "checkpoints", *list_checkpoints(self.path)):
             remove_unfinished(folder)
         write_text(self._config_file, config.to_yaml())
@@ -90,7 +91,8 @@ class RunFolder:
                 "versions": versions(),
                 "seed": config.seed,
                 "manifests": dict(manifests),
-                "started": _now(),
+                "started": before.get("started", now),
+                **({"resumed": [*before.get("resumed", []), now]} if before else {}),
                 "status": "running",
             }
         )

@@ -36,8 +36,8 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 class OptimConfig(Section):
     """How weights move. Section `optim` of a run's YAML file."""
 
-    peak_lr: float = Field(2e-3, gt=0)
-    """Learning rate after warm-up."""
+    peak_lr: float = Field(2e-3, gt=0, le=1e6)
+    """Learning rate after warm-up: about what each step changes a weight by."""
 
     final_lr_share: float = Field(0.01, ge=0, le=1)
     """What decay leaves of `peak_lr` at the end."""
