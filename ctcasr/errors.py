@@ -8,6 +8,7 @@ is our own bug and exits with status 1.
     ├── ConfigError              a key or value of a configuration
     ├── ManifestError            a manifest, or a source that should become one
     ├── AudioError               one recording
+    ├── InkError                 one item of pen strokes
     ├── AlphabetError            text outside the labels a model has
     ├── InfeasibleAlignmentError text longer than the frames it must align with
     ├── ModelFileError           a model file or its name
@@ -36,6 +37,10 @@ class ManifestError(CtcasrError):
 
 class AudioError(CtcasrError):
     """One recording cannot be used."""
+
+
+class InkError(CtcasrError):
+    """The pen strokes of one item cannot be used."""
 
 
 class AlphabetError(CtcasrError):
