@@ -214,6 +214,10 @@ def build_alphabet(
     return Alphabet((BLANK_LABEL, *sorted(units)), unit=unit, direction=direction)
 
 
+NO_TEXT = Alphabet((BLANK_LABEL,))
+"""The alphabet of a model that writes none."""
+
+
 def alphabet_of_labels(labels: Sequence[str], *, unit: Unit, direction: Direction) -> Alphabet:
     """Return the alphabet of labels that someone has listed, in their order, after the blank.
 

@@ -28,6 +28,7 @@ class Batch:
         waveforms: (B, N) float32; lengths: (B,) samples.
         labels: (B, U) int64; label_lengths: (B,).
         distortion: what to do to their features; None outside training.
+        classes: (B,) int64, one label for each utterance; None where nothing asks for it.
     """
 
     ids: tuple[str, ...]
@@ -36,6 +37,7 @@ class Batch:
     labels: Tensor
     label_lengths: Tensor
     distortion: FeatureDistortion | None = None
+    classes: Tensor | None = None
 
     def split(self, count: int) -> "list[Batch]":
         """Return `count` batches that hold every `count`-th utterance, without empty ones."""
@@ -90,6 +92,12 @@ def pad_waveforms(waveforms: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Ten
 def pad_labels(labels: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     """Return (B, U) right-padded label ids and (B,) lengths."""
     return _pad(labels, dtype=np.int64)
+
+
+def stack_classes(classes: Sequence[int | None]) -> Tensor | None:
+    """Return (B,) classes; None where not every utterance has one."""
+    known = [one for one in classes if one is not None]
+    return torch.tensor(known) if len(known) == len(classes) else None
 
 
 def _pad(

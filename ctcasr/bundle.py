@@ -103,8 +103,13 @@ def recognizer_from_file(stored: ModelFile, *, name: str, device: torch.device) 
             if measured
             else None
         )
+        classes = tuple(header.get("classes", {}).get("utterance", ()))
         network = Network(
-            config.encoder, num_features=config.frontend.num_features, num_labels=len(alphabet)
+            config.encoder,
+            num_features=config.frontend.num_features,
+            num_labels=len(alphabet),
+            heads=config.heads,
+            num_classes=len(classes),
         )
         parts = _parts_of(header, tensors)
         weights = {key.removeprefix("model."): tensor for key, tensor in tensors.items()}
@@ -119,6 +124,7 @@ def recognizer_from_file(stored: ModelFile, *, name: str, device: torch.device) 
         config,
         alphabet,
         network,
+        classes=classes,
         stats=stats,
         device=device,
         name=name,
@@ -205,11 +211,13 @@ def save_recognizer(
             {"mean": stats.mean.tolist(), "deviation": stats.deviation.tolist()} if stats else None
         ),
         "rules": list(config.text.rules),
-        "decoder": recognizer.decoder().description,
+        "decoder": recognizer.describe_decoder(),
         "calibration": recognizer.header.get("calibration"),
         "training": dict(training),
         "licence": recognizer.header.get("licence"),  # its owner's to choose
     }
+    if recognizer.classes:
+        header["classes"] = {"utterance": list(recognizer.classes)}
     write_model(path, header=header, tensors=tensors)
 
 

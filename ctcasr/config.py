@@ -23,8 +23,8 @@ from ctcasr.decoding.context import LmUnit
 from ctcasr.errors import ConfigError
 from ctcasr.frontends.augmentation import AugmentConfig
 from ctcasr.frontends.spectral import FrontendConfig, FrontendKind
-from ctcasr.models.ctc import CtcHeadConfig
 from ctcasr.models.encoder import EncoderConfig, SkipKind
+from ctcasr.models.heads import HeadsConfig
 from ctcasr.models.recurrent import Directions
 from ctcasr.settings import Section
 from ctcasr.text_rules import DEFAULT_RULES, apply_rules, apply_rules_to_pair
@@ -119,13 +119,6 @@ class TextConfig(Section):
         if self.alphabet is None or self.unit is Unit.SUBWORD:
             return None
         return alphabet_of_labels(self.alphabet, unit=self.unit, direction=self.direction)
-
-
-class HeadsConfig(Section):
-    """The output layers on the encoder. Section `heads` of a run's YAML file."""
-
-    ctc: CtcHeadConfig = CtcHeadConfig()
-    """The CTC output layer."""
 
 
 class Segmenting(StrEnum):
@@ -310,6 +303,32 @@ class RunConfig(Section):
                 f"heads.ctc.intermediate_layers {list(layers)} share the output layer with the "
                 f"last, but give another number of values; set encoder.projection, or leave "
                 f"encoder.skip at none or residual"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _some_head(self) -> Self:
+        heads = self.heads
+        if not (heads.ctc.is_present or heads.utterance.is_present):
+            raise ValueError(
+                "heads: none is left, since heads.ctc.weight is 0; name heads.utterance.field, or "
+                "give heads.ctc.weight 1"
+            )
+        if not heads.ctc.is_present and self.decode.weighs_words:
+            raise ValueError(
+                "decode: a language model, lexicon or hotwords need text, and heads.ctc.weight 0 "
+                "leaves no head that writes it; take them out, or give heads.ctc.weight 1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _classes_outlast_joining(self) -> Self:
+        field = self.heads.utterance.field
+        if field not in (None, "speaker") and self.augment.join_items > 1:
+            raise ValueError(
+                f"augment.join_items {self.augment.join_items} joins recordings of one speaker, of "
+                f"which each has its own {field!r} (heads.utterance.field); set "
+                f"augment.join_items=1"
             )
         return self
 

@@ -29,7 +29,7 @@ from ctcasr.decoding import Hypothesis, Word, forced_align
 from ctcasr.decoding.hypothesis import words_in_time
 from ctcasr.decoding.segmentation import LONG_SECONDS, cut_at_pauses, join_hypotheses
 from ctcasr.decoding.word_boundaries import find_word_spans
-from ctcasr.errors import AlphabetError, AudioError, InfeasibleAlignmentError
+from ctcasr.errors import AlphabetError, AudioError, ConfigError, InfeasibleAlignmentError
 from ctcasr.frontends.feature_stats import FeatureStats
 from ctcasr.frontends.features import FeatureExtractor
 from ctcasr.frontends.level import frame_levels, is_silent
@@ -37,7 +37,15 @@ from ctcasr.frontends.waveform import read_audio, resample, select_channel
 from ctcasr.models.network import Network
 from ctcasr.streaming import EmissionStream, StreamingRecognizer, require_streamable
 from ctcasr.text_rules import apply_rules
-from ctcasr.transcript import Alternative, Failure, Segment, TimedLabel, TimedWord, Transcript
+from ctcasr.transcript import (
+    Alternative,
+    Failure,
+    Segment,
+    TimedLabel,
+    TimedWord,
+    Transcript,
+    UtteranceLabel,
+)
 
 ALIGNMENT = {"search": "forced_align"}
 """What stands for the search in the transcript of a known text."""
@@ -77,6 +85,7 @@ class Recognizer:
         config: what the model was trained with.
         alphabet: its labels.
         network: its weights; moved to `device` and put in evaluation mode.
+        classes: labels of whole recordings, in the order of the utterance head's columns.
         stats: of the training set, where the frontend normalises by them.
         device: where to compute.
         name, sha256, header: what the model is called and says of itself.
@@ -89,6 +98,7 @@ class Recognizer:
         alphabet: Alphabet,
         network: Network,
         *,
+        classes: Sequence[str] = (),
         stats: FeatureStats | None = None,
         device: torch.device | None = None,
         name: str = "",
@@ -98,6 +108,7 @@ class Recognizer:
     ) -> None:
         self.config = config
         self.alphabet = alphabet
+        self.classes = tuple(classes)
         self.device = device or torch.device("cpu")
         self.network = network.to(self.device).eval()
         self.features = FeatureExtractor(config.frontend, stats).to(self.device)
@@ -112,6 +123,11 @@ class Recognizer:
     def sample_rate(self) -> int:
         """Samples per second that the model hears."""
         return self.config.frontend.sample_rate
+
+    @property
+    def writes_text(self) -> bool:
+        """Whether it has a CTC head; if not, all it gives is one label for each recording."""
+        return self.config.heads.ctc.is_present
 
     @property
     def frame_shift(self) -> float:
@@ -183,20 +199,29 @@ class Recognizer:
             decode: how to search; the model's own way where not given.
             batch_size: most recordings computed together.
             workers: threads that search.
-            watch: is shown how each transcript came about, batch by batch.
+            watch: is shown how each text came about, batch by batch.
 
         Raises:
             CtcasrError: see `decoder`.
         """
         decode = decode or self.config.decode
-        decoder = self.decoder(decode, workers=workers)
         transcripts: dict[int, Transcript] = {}
-        for batch, rows in self._heard(recordings, batch_size):
-            for index, log_probs, found in zip(
-                batch, rows, self._search(rows, decoder, decode), strict=True
+        decoder = self.decoder(decode, workers=workers) if self.writes_text else None
+        for heard in self._heard(recordings, batch_size):
+            labelled = [
+                self._labelled(recordings[index], scores, nbest=decode.nbest)
+                for index, scores in zip(heard.indices, heard.class_log_probs, strict=True)
+            ]
+            if decoder is None:
+                transcripts |= zip(heard.indices, labelled, strict=True)
+                continue
+            rows = heard.log_probs
+            for index, log_probs, found, label in zip(
+                heard.indices, rows, self._search(rows, decoder, decode), labelled, strict=True
             ):
                 recording = recordings[index]
                 transcript = self._transcript(recording, found, decoder, nbest=decode.nbest)
+                transcript = replace(transcript, label=label.label)
                 transcripts[index] = transcript
                 if watch is not None:
                     watch(recording, log_probs, found.hypotheses, transcript)
@@ -263,8 +288,10 @@ class Recognizer:
         Raises:
             LanguageModelError, LexiconError: one that is asked for is not there, cannot be read, or
                 is not the one that the model was tuned with.
-            ConfigError, HotwordError: settings that do not go together, or cannot be spelt.
+            ConfigError, HotwordError: settings that do not go together, or cannot be spelt; the
+                model writes no text.
         """
+        self._require_text()
         decode = decode or self.config.decode
         key = f"{workers} {decode.model_dump_json()}"
         if key not in self._decoders:
@@ -278,6 +305,35 @@ class Recognizer:
             )
             _remember(self._decoders, key, decoder)
         return self._decoders[key]
+
+    def describe_decoder(
+        self, decode: DecodeConfig | None = None, *, workers: int = 1
+    ) -> Mapping[str, Any]:
+        """Return how transcripts come about, as they and results name it; see `decoder`."""
+        if self.writes_text:
+            return self.decoder(decode, workers=workers).description
+        return {"search": "label of the whole", "field": self.config.heads.utterance.field}
+
+    def notes(self, decode: DecodeConfig | None = None, *, workers: int = 1) -> Sequence[str]:
+        """Return what a user should know of some decode settings; see `decoder`.
+
+        Raises:
+            ConfigError: they weigh words, and the model writes none.
+        """
+        if self.writes_text:
+            return self.decoder(decode, workers=workers).notes
+        if decode is not None and decode.weighs_words:
+            self._require_text()
+        return ()
+
+    def _require_text(self) -> None:
+        if not self.writes_text:
+            raise ConfigError(
+                f"model {self.name}: has no CTC head, so that it gives one label "
+                f"({self.config.heads.utterance.field}) for each recording and no text to search, "
+                f"align or show; use `ctcasr transcribe` or `evaluate` without language model, "
+                f"lexicon and hotwords, or train with heads.ctc.weight=1"
+            )
 
     def _temperature(self, decode: DecodeConfig, sources: WordSources) -> float | None:
         """Return the temperature of confidences, where one was fitted for this very search."""
@@ -309,11 +365,15 @@ class Recognizer:
 
         Returns:
             (T', V) natural-log probabilities; T' is 0 for digital silence.
+
+        Raises:
+            ConfigError: the model writes no text.
         """
+        self._require_text()
         found = {
             index: log_probs
-            for batch, rows in self._heard(recordings, batch_size)
-            for index, log_probs in zip(batch, rows, strict=True)
+            for heard in self._heard(recordings, batch_size)
+            for index, log_probs in zip(heard.indices, heard.log_probs, strict=True)
         }
         return [found[index] for index in range(len(recordings))]
 
@@ -335,18 +395,20 @@ class Recognizer:
             Transcripts with `labels`. `log_prob` is that of the one path, natural log. One whose
             text has characters outside the alphabet, needs more frames than there are, or belongs
             to digital silence, has an `error` instead.
+
+        Raises:
+            ConfigError: the model writes no text.
         """
+        self._require_text()
         transcripts = {
             index: self._align(recordings[index], texts[index], log_probs)
-            for batch, rows in self._heard(recordings, batch_size)
-            for index, log_probs in zip(batch, rows, strict=True)
+            for heard in self._heard(recordings, batch_size)
+            for index, log_probs in zip(heard.indices, heard.log_probs, strict=True)
         }
         return [transcripts[index] for index in range(len(recordings))]
 
-    def _heard(
-        self, recordings: Sequence[Recording], batch_size: int | None
-    ) -> Iterator[tuple[Sequence[int], list[NDArray[np.float32]]]]:
-        """Yield batches of like length: the recordings' indices and (T', V) log-probabilities.
+    def _heard(self, recordings: Sequence[Recording], batch_size: int | None) -> Iterator["_Heard"]:
+        """Yield what the network makes of batches of like length.
 
         T' is 0 for digital silence: normalised, it would look like speech that the model never
         heard.
@@ -354,23 +416,42 @@ class Recognizer:
         lengths = [self.config.frontend.num_frames(len(r.samples)) for r in recordings]
         budget = self.config.data.batch_frames
         for batch in plan_batches(lengths, max_frames=budget, max_items=batch_size):
-            rows = self.log_probs([recordings[index].samples for index in batch])
-            yield (
+            rows, scores = self._compute([recordings[index].samples for index in batch])
+            yield _Heard(
                 batch,
                 [
                     log_probs[:0] if is_silent(recordings[index].samples) else log_probs
                     for index, log_probs in zip(batch, rows, strict=True)
                 ],
+                scores,
             )
 
     def log_probs(self, waveforms: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-        """Return (T', V) natural-log label probabilities for each waveform (N,)."""
+        """Return (T', V) natural-log label probabilities for each waveform (N,).
+
+        Raises:
+            ConfigError: the model writes no text.
+        """
+        self._require_text()
+        return self._compute(waveforms)[0]
+
+    def _compute(
+        self, waveforms: Sequence[NDArray[np.float32]]
+    ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
+        """Return (T', V) and (C,) natural-log probabilities; empty where there is no such head."""
         padded, lengths = pad_waveforms(waveforms)
         with torch.inference_mode():
             features, frames = self.features(padded.to(self.device), lengths.to(self.device))
-            logits, frames = self.network(features, frames)
-            rows = logits.float().log_softmax(-1).cpu().numpy()
-        return [row[:length] for row, length in zip(rows, frames.tolist(), strict=True)]
+            outputs = self.network.outputs(features, frames)
+            rows = [np.zeros((0, len(self.alphabet)), np.float32)] * len(waveforms)
+            if outputs.ctc:
+                logits, frames = outputs.ctc[-1]
+                whole = logits.float().log_softmax(-1).cpu().numpy()
+                rows = [row[:length] for row, length in zip(whole, frames.tolist(), strict=True)]
+            scores = np.zeros((len(waveforms), 0), np.float32)
+            if outputs.utterance is not None:
+                scores = outputs.utterance.float().log_softmax(-1).cpu().numpy()
+        return rows, list(scores)
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Return the labels of a text after the model's text rules.
@@ -411,6 +492,37 @@ class Recognizer:
             nbest=tuple(
                 Alternative(other.text, other.log_prob)
                 for other in (found.hypotheses if nbest > 1 else ())
+            ),
+        )
+
+    def _labelled(
+        self, recording: Recording, log_probs: NDArray[np.float32], *, nbest: int
+    ) -> Transcript:
+        """Return the label of the whole recording, as a transcript; none without such a head."""
+        about = Transcript(
+            id=recording.id,
+            source=recording.source,
+            channel=recording.channel,
+            model=self.describe_model(),
+            decoder={} if self.writes_text else self.describe_decoder(),
+            duration=self._seconds(recording),
+            offset=recording.offset,
+        )
+        field = self.config.heads.utterance.field
+        if field is None:
+            return about
+        order = np.argsort(-log_probs, kind="stable")
+        label, log_prob = self.classes[order[0]], float(log_probs[order[0]])
+        confidence = float(np.exp(log_prob))
+        return replace(
+            about,
+            text=label,
+            label=UtteranceLabel(field, label, confidence),
+            log_prob=log_prob,
+            confidence=confidence,
+            nbest=tuple(
+                Alternative(self.classes[other], float(log_probs[other]))
+                for other in (order[:nbest] if nbest > 1 else ())
             ),
         )
 
@@ -497,6 +609,21 @@ class Recognizer:
 
     def _seconds(self, recording: Recording) -> float:
         return len(recording.samples) / self.sample_rate
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """What the network makes of a batch.
+
+    Attributes:
+        indices: of the recordings.
+        log_probs: (T', V) natural logs for each; T' is 0 without a CTC head.
+        class_log_probs: (C,) natural logs for each; C is 0 without an utterance head.
+    """
+
+    indices: Sequence[int]
+    log_probs: Sequence[NDArray[np.float32]]
+    class_log_probs: Sequence[NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)

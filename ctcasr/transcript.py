@@ -52,6 +52,21 @@ class Alternative:
 
 
 @dataclass(frozen=True, slots=True)
+class UtteranceLabel:
+    """The one label of a whole recording.
+
+    Attributes:
+        field: what it is a value of, such as "speaker".
+        text: the label.
+        confidence: its probability, in 0..1.
+    """
+
+    field: str
+    text: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """Why an item has no text.
 
@@ -72,7 +87,8 @@ class Transcript:
         id: the item's.
         source: the path, or "-" for standard input, or None for an array.
         channel: of the file, where one of several was transcribed.
-        text: "" for silence and for a failed item.
+        text: "" for silence and for a failed item; the label of the whole, where the model writes
+            nothing else.
         duration: seconds transcribed; None for a failed item.
         offset: seconds from the file's beginning to the item's.
         words: with times.
@@ -84,6 +100,7 @@ class Transcript:
         model: name and sha256.
         decoder: its settings.
         segments: of a long recording, what was said between two pauses; none where it is one.
+        label: of the whole recording; None where the model gives none.
         error: None unless the item failed.
     """
 
@@ -102,6 +119,7 @@ class Transcript:
     confidence: float | None = None
     confidence_kind: str = "posterior"
     nbest: tuple[Alternative, ...] = ()
+    label: UtteranceLabel | None = None
     error: Failure | None = None
 
     @property
@@ -110,7 +128,7 @@ class Transcript:
         return self.channel if self.id.endswith(f"#{self.channel}") else None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the transcript as one JSON object; `labels` stand in it where there are any.
+        """Return the transcript as one JSON object; `label` and `labels` where there are any.
 
         Times are rounded to the millisecond, confidences to 0.0001.
         """
@@ -131,6 +149,10 @@ class Transcript:
             {"text": label.text, "start": round(label.start, 3), "end": round(label.end, 3)}
             for label in self.labels
         ]
+        label: dict[str, Any] = {}
+        if self.label is not None:
+            confidence = _rounded(self.label.confidence)
+            label = {"field": self.label.field, "text": self.label.text, "confidence": confidence}
         error = {"kind": self.error.kind, "message": self.error.message} if self.error else None
         return {
             "schema": SCHEMA,
@@ -145,6 +167,7 @@ class Transcript:
             "segments": segments,
             "words": words,
             **({"labels": labels} if labels else {}),
+            **({"label": label} if label else {}),
             "confidence": _rounded(self.confidence),
             "confidence_kind": None if self.confidence is None else self.confidence_kind,
             "log_prob": self.log_prob,

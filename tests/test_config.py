@@ -33,7 +33,7 @@ def set_one(override):
         (
             {"heads": {"ctc": {"mass": 1}}},
             (
-                "heads.ctc.mass: unknown key; known here: intermediate_layers, "
+                "heads.ctc.mass: unknown key; known here: weight, intermediate_layers, "
                 "intermediate_weight, label_smoothing"
             ),
         ),

@@ -12,6 +12,7 @@ from ctcasr.frontends.features import FeatureExtractor
 from ctcasr.frontends.spectral import FrontendConfig
 from ctcasr.models.ctc import CtcHeadConfig, ctc_loss
 from ctcasr.models.encoder import EncoderConfig
+from ctcasr.models.heads import CTC_ONLY, HeadsConfig
 from ctcasr.models.network import Network
 from ctcasr.training.checkpoint import (
     average_weights,
@@ -70,7 +71,7 @@ def make_trainer(
     augment=STRONG,
     optim=None,
     encoder=SMALL,
-    ctc=None,
+    heads=CTC_ONLY,
     **training,
 ):
     """A small network and everything around it, equal at every call."""
@@ -78,10 +79,11 @@ def make_trainer(
     settings = {"epochs": 3, "average": 2, "precision": Precision.FP32} | training
     return Trainer(
         run=run,
-        network=Network(encoder, num_features=20, num_labels=len(ALPHABET)),
+        network=Network(
+            encoder, num_features=20, num_labels=len(ALPHABET), heads=heads, num_classes=2
+        ),
         features=FeatureExtractor(FRONTEND),
         alphabet=ALPHABET,
-        ctc=ctc or CtcHeadConfig(),
         data=TrainingData(
             items,
             frontend=FRONTEND,
@@ -327,7 +329,7 @@ EVERYTHING = {
         skip="residual",
         start_state="learned",
     ),
-    "ctc": CtcHeadConfig(intermediate_layers=(1, 2), label_smoothing=0.1),
+    "heads": HeadsConfig(ctc=CtcHeadConfig(intermediate_layers=(1, 2), label_smoothing=0.1)),
     "optim": OptimConfig(warmup_steps=3, freeze=("encoder.layers.0.*",)),
     "ema_decay": 0.9,
     "bptt_frames": 5,
@@ -367,14 +369,16 @@ def test_layers_before_the_last_learn_to_write_too_where_asked(tone_items, tmp_p
         trainer.network.load_state_dict(fit(trainer))
         batch = next(iter(trainer.data.epoch(0)))
         features, lengths = trainer.features(batch.waveforms, batch.lengths)
-        outputs = trainer.network.eval().layer_logits(features, lengths, layers=[1])
+        outputs = trainer.network.eval().outputs(features, lengths, layers=[1]).ctc
         return [
             ctc_loss(logits, frames, batch.labels, batch.label_lengths, blank=0).sum().item()
             for logits, frames in outputs
         ]
 
     alone_first, alone_last = loss_of_first_layer()
-    with_first, with_last = loss_of_first_layer(ctc=CtcHeadConfig(intermediate_layers=(1,)))
+    with_first, with_last = loss_of_first_layer(
+        heads=HeadsConfig(ctc=CtcHeadConfig(intermediate_layers=(1,)))
+    )
 
     assert alone_first > 3 * alone_last
     assert with_first < 0.5 * alone_first
@@ -386,7 +390,10 @@ def test_the_loss_in_the_metrics_is_that_of_the_labels_alone(tone_items, tmp_pat
     plain = fit(make_trainer(tmp_path / "plain", tone_items, **still))
     smoothed = fit(
         make_trainer(
-            tmp_path / "smoothed", tone_items, ctc=CtcHeadConfig(label_smoothing=0.5), **still
+            tmp_path / "smoothed",
+            tone_items,
+            heads=HeadsConfig(ctc=CtcHeadConfig(label_smoothing=0.5)),
+            **still,
         )
     )
 

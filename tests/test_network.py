@@ -74,7 +74,7 @@ def test_the_head_reads_layers_before_the_last_too(utterances):
     features = torch.nn.utils.rnn.pad_sequence(utterances, batch_first=True)
     lengths = torch.tensor(LENGTHS)
 
-    logits = network.layer_logits(features, lengths, layers=(1, 2))
+    logits = network.outputs(features, lengths, layers=(1, 2)).ctc
     outputs = list(network.encoder.layer_outputs(features, lengths))
 
     assert [tuple(rows.shape) for rows, _ in logits] == [(5, 40, 7), (5, 20, 7), (5, 20, 7)]
@@ -82,7 +82,7 @@ def test_the_head_reads_layers_before_the_last_too(utterances):
         assert torch.equal(rows, network.ctc(hidden))
         assert torch.equal(valid, same)
     assert torch.equal(logits[-1][0], network(features, lengths)[0])
-    assert [len(network.layer_logits(features, lengths, layers=some)) for some in ((), (2,))] == [
+    assert [len(network.outputs(features, lengths, layers=some).ctc) for some in ((), (2,))] == [
         1,
         2,
     ]

@@ -4,14 +4,15 @@ import torch
 from ctcasr.alphabet import Direction, Unit, alphabet_of_labels
 from ctcasr.models.encoder import EncoderConfig
 from ctcasr.models.network import Network
-from ctcasr.training.warm_start import Matched, match_weights
+from ctcasr.training.warm_start import HeadLabels, Matched, match_weights
 
 
 def make(labels, *, hidden=4, seed=0):
     torch.manual_seed(seed)
     alphabet = alphabet_of_labels(labels, unit=Unit.CHAR, direction=Direction.LTR)
     config = EncoderConfig(layers=1, hidden=hidden)
-    return Network(config, num_features=3, num_labels=len(alphabet)), alphabet
+    network = Network(config, num_features=3, num_labels=len(alphabet))
+    return network, HeadLabels(alphabet.labels)
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def test_known_labels_bring_their_rows_and_new_ones_keep_theirs(old):
     network, alphabet = make("dcb", seed=2)
     fresh = network.ctc.output.weight.detach().clone()
 
-    match_weights(network, alphabet, weights=old[0].state_dict(), labels=old[1].labels)
+    match_weights(network, alphabet, weights=old[0].state_dict(), labels=old[1])
 
     weight, bias = network.ctc.output.weight.detach(), network.ctc.output.bias.detach()
     theirs, their_bias = old[0].ctc.output.weight.detach(), old[0].ctc.output.bias.detach()
@@ -35,7 +36,7 @@ def test_known_labels_bring_their_rows_and_new_ones_keep_theirs(old):
 def test_equal_models_are_taken_over_whole(old):
     network, alphabet = make("abc", seed=2)
 
-    matched = match_weights(network, alphabet, weights=old[0].state_dict(), labels=old[1].labels)
+    matched = match_weights(network, alphabet, weights=old[0].state_dict(), labels=old[1])
 
     total = len(old[0].state_dict())
     assert matched == Matched(tensors=total, all_tensors=total, labels=4)
@@ -47,7 +48,7 @@ def test_tensors_of_another_shape_stay_fresh_and_are_counted(old):
     network, alphabet = make("abc", hidden=5, seed=2)
     before = {name: t.clone() for name, t in network.state_dict().items()}
 
-    matched = match_weights(network, alphabet, weights=old[0].state_dict(), labels=old[1].labels)
+    matched = match_weights(network, alphabet, weights=old[0].state_dict(), labels=old[1])
 
     assert matched.tensors == 1  # the output bias alone has the same shape
     for name, tensor in network.state_dict().items():
@@ -57,6 +58,6 @@ def test_tensors_of_another_shape_stay_fresh_and_are_counted(old):
 def test_missing_tensors_are_no_error(old):
     network, alphabet = make("abc", seed=2)
 
-    matched = match_weights(network, alphabet, weights={}, labels=old[1].labels)
+    matched = match_weights(network, alphabet, weights={}, labels=old[1])
 
     assert matched.tensors == 0

@@ -1,5 +1,6 @@
 """What is wrong with a data set before training; its fatal part runs inside `train`."""
 
+from ctcasr.checking.class_checks import class_of, classes_of
 from ctcasr.checking.findings import CheckReport, Finding, Kind, Severity, Unusable
 from ctcasr.checking.render import render_report, write_report
 from ctcasr.checking.run import check_utterances
@@ -12,6 +13,8 @@ __all__ = [
     "Severity",
     "Unusable",
     "check_utterances",
+    "class_of",
+    "classes_of",
     "find_usable",
     "render_report",
     "write_report",

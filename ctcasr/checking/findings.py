@@ -27,6 +27,8 @@ class Kind(StrEnum):
     CHANNEL = "channel"
     OUTSIDE_ALPHABET = "outside alphabet"
     TOO_FEW_FRAMES = "too few frames"
+    NO_CLASS = "no label of the whole"
+    UNKNOWN_CLASS = "unknown label of the whole"
     SHARED_RECORDING = "recording on both sides"
     SHARED_STRETCH = "stretch on both sides"
     UNLABELLED = "unlabelled"
@@ -35,6 +37,7 @@ class Kind(StrEnum):
     MIXED_NORMALISATION = "mixed normalisation"
     MIXED_SCRIPTS = "mixed scripts"
     RARE_UNITS = "rare characters"
+    RARE_CLASS = "rare label of the whole"
     SILENT = "silent"
     CLIPPED = "clipped"
     DC_OFFSET = "DC offset"
@@ -77,6 +80,11 @@ _FACTS: dict[Kind, tuple[Severity, str]] = {
         Severity.FATAL,
         "see whether text and recording belong together; else lower encoder.stride or reduce_after",
     ),
+    Kind.NO_CLASS: (Severity.FATAL, "fill the field that heads.utterance.field names"),
+    Kind.UNKNOWN_CLASS: (
+        Severity.FATAL,
+        "add recordings with this label to the training set, or take the lines out",
+    ),
     Kind.SHARED_RECORDING: (Severity.FATAL, "keep each recording in one set, or scores flatter"),
     Kind.SHARED_STRETCH: (
         Severity.FATAL,
@@ -94,6 +102,7 @@ _FACTS: dict[Kind, tuple[Severity, str]] = {
         Severity.WARNING,
         "see whether they are typing errors; few examples teach little",
     ),
+    Kind.RARE_CLASS: (Severity.WARNING, "add recordings; few examples teach little"),
     Kind.SILENT: (Severity.WARNING, "listen; take them out, or set their text to an empty string"),
     Kind.CLIPPED: (Severity.WARNING, "listen; record at a lower level"),
     Kind.DC_OFFSET: (Severity.WARNING, "look at the sound card or filter below 20 Hz"),

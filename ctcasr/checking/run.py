@@ -18,6 +18,7 @@ from ctcasr.checking.audio_checks import (
     check_speech_rate,
     measure,
 )
+from ctcasr.checking.class_checks import check_classes
 from ctcasr.checking.findings import (
     CheckReport,
     Finding,
@@ -44,6 +45,8 @@ def check_utterances(
     alphabet: Alphabet | None = None,
     sample_rate: int | None = None,
     num_frames: Callable[[int], int] | None = None,
+    writes_text: bool = True,
+    class_field: str | None = None,
     sample: int | None = None,
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
@@ -59,15 +62,21 @@ def check_utterances(
         sample_rate: Hz, of the model; None leaves resampling and alignment unjudged.
         num_frames: N samples at the model's rate -> T' encoder frames; None leaves alignment
             unjudged.
+        writes_text: whether the model will; if not, nothing is said about texts.
+        class_field: whose value is the one label of a recording; None where none is learned.
         sample: read only so many recordings of each set, drawn with a fixed seed; None reads all.
         workers: threads that read recordings.
         progress: called with (recordings read, recordings to read).
     """
     sides = divide_by_split(sets)
     training = _TRAINING if _TRAINING in sides else next(iter(sides), _TRAINING)
-    if alphabet is None:
+    if alphabet is None and writes_text:
         alphabet = _alphabet_of(sides.get(training, ()), rules=rules, unit=unit)
-    findings = _check_text(sides, training=training, rules=rules, alphabet=alphabet)
+    findings: list[Finding] = []
+    if writes_text:
+        findings += _check_text(sides, training=training, rules=rules, alphabet=alphabet)
+    if class_field is not None:
+        findings += check_classes(sides, class_field, training=training, rules=rules)
     chosen = {name: _draw(utterances, sample) for name, utterances in sides.items()}
     findings += _sampled(sides, chosen)
     measured, unusable = _measure_all(chosen, workers=workers, progress=progress)

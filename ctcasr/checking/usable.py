@@ -5,12 +5,13 @@ file. Only a file of several channels without a `channel` is read, because a hea
 whether they differ.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from ctcasr.alphabet import Alphabet
 from ctcasr.checking.alignment_checks import infeasible_alignment
 from ctcasr.checking.audio_checks import unusable_audio, unusable_channel
+from ctcasr.checking.class_checks import unusable_class
 from ctcasr.checking.findings import Unusable
 from ctcasr.checking.text_checks import unusable_text
 from ctcasr.errors import AudioError
@@ -29,20 +30,24 @@ from ctcasr.text_rules import apply_rules
 def find_usable(
     utterances: Sequence[Utterance],
     *,
-    alphabet: Alphabet,
+    alphabet: Alphabet | None,
     rules: Sequence[str],
     sample_rate: int,
     num_frames: Callable[[int], int],
+    class_field: str | None = None,
+    classes: Collection[str] = (),
     workers: int = 2,
 ) -> tuple[list[tuple[Utterance, float]], list[Unusable]]:
     """Divide utterances into those that can be learned from and those that cannot, by name.
 
     Args:
         utterances: of one manifest.
-        alphabet: the labels of the model.
+        alphabet: the labels of the model; None where it writes no text.
         rules: text rules applied before labels are looked up.
         sample_rate: Hz, of the model.
         num_frames: N samples at the model's rate -> T' encoder frames.
+        class_field: whose value is the one label of a recording; None where none is learned.
+        classes: these labels, where they are.
         workers: threads that open files.
 
     Returns:
@@ -51,13 +56,18 @@ def find_usable(
     """
 
     def judge(utterance: Utterance) -> int | Unusable:
-        unusable = unusable_text(utterance, alphabet=alphabet, rules=rules)
+        unusable = None
+        if alphabet is not None:
+            unusable = unusable_text(utterance, alphabet=alphabet, rules=rules)
+        if unusable is None and class_field is not None:
+            unusable = unusable_class(utterance, class_field, classes=classes, rules=rules)
         if unusable is not None:
             return unusable
         num_samples = _length(utterance, sample_rate)
         if isinstance(num_samples, Unusable):
             return num_samples
-        labels = alphabet.encode(apply_rules(utterance.text or "", rules))
+        text = apply_rules(utterance.text or "", rules)
+        labels = () if alphabet is None else alphabet.encode(text)
         infeasible = infeasible_alignment(
             utterance, labels, num_samples=num_samples, num_frames=num_frames
         )

@@ -81,13 +81,13 @@ def evaluate_command(
     from ctcasr.bundle import describe_recognizer, find_model, load
     from ctcasr.pipeline.evaluate import ReportOptions, evaluate_with, find_training_set
     from ctcasr.pipeline.show import Sound
-    from ctcasr.reporting import render_error_table
+    from ctcasr.reporting import render_error_table, render_label_errors
     from ctcasr.scoring import Costs
 
     formats = parse_exports(exported)
     recognizer = load(model, device=device)
     decode = search.config(recognizer.config.decode)
-    announce_notes(recognizer.decoder(decode, workers=workers).notes)
+    announce_notes(recognizer.notes(decode, workers=workers))
     with counting("evaluating") as advance:
         results = evaluate_with(
             recognizer,
@@ -108,5 +108,7 @@ def evaluate_command(
             progress=advance,
         )
     click.echo(render_error_table({manifest.stem: results}), nl=False)
+    if results.label is not None:
+        click.echo("\n" + render_label_errors(results.label.to_json()), nl=False)
     announce(f"report: {output / 'report.html'}")
     return 3 if results.failed else 0

@@ -111,7 +111,7 @@ def transcribe_command(
         require_one_recording(items, chosen[0])
     recognizer = load(model, device=device)
     decode = search.config(recognizer.config.decode)
-    announce_notes(recognizer.decoder(decode, workers=workers).notes)
+    announce_notes(recognizer.notes(decode, workers=workers))
     tally = Tally()
     todo = list(plan.todo) if plan else items
     # Transcripts that scroll by on the terminal are progress enough.

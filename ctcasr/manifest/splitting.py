@@ -14,7 +14,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ctcasr.errors import ManifestError
 from ctcasr.manifest.utterance import Utterance
@@ -93,13 +93,7 @@ def _checked(fractions: Sequence[float], what: str) -> tuple[float, ...]:
 
 def _key(utterance: Utterance, by: str | None) -> str | None:
     """Return what an item is grouped by; None where it lacks the field."""
-    if by is None:
-        return utterance.id
-    own = by != "extra" and by in (field.name for field in dataclasses.fields(Utterance))
-    value: Any = getattr(utterance, by) if own else utterance.extra.get(by)
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value, sort_keys=True, default=str)
+    return utterance.id if by is None else utterance.value_of(by)
 
 
 def _sizes(utterances: Sequence[Utterance], keys: Sequence[str | None]) -> dict[str | None, float]:

@@ -1,7 +1,8 @@
 """One labelled (or unlabelled) item: what every later step knows about a recording."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -33,3 +34,11 @@ class Utterance:
     group: str | None = None
     split: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def value_of(self, name: str) -> str | None:
+        """Return a field by the name it has in the manifest, as text; None where it has none."""
+        own = name != "extra" and name in (each.name for each in fields(self))
+        value: Any = getattr(self, name) if own else self.extra.get(name)
+        if value is None or isinstance(value, str):
+            return value
+        return json.dumps(value, sort_keys=True, default=str)

@@ -28,6 +28,10 @@ from ctcasr.settings import Section
 class CtcHeadConfig(Section):
     """The CTC output layer, one linear map, and its loss. Section `heads.ctc`."""
 
+    weight: float = Field(1.0, ge=0)
+    """Of its loss, in nats per label, in what is minimised. At 0 the model has no such output
+    layer, and writes no text."""
+
     intermediate_layers: tuple[int, ...] = ()
     """Numbers of encoder layers, from 1, that are trained to write the labels too, through the same
     output layer (Lee and Watanabe 2021). The finished model is the same without them."""
@@ -38,6 +42,11 @@ class CtcHeadConfig(Section):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Share of the divergence of each frame's output from the uniform distribution in what is
     minimised: against too much certainty (Kim et al. 2018)."""
+
+    @property
+    def is_present(self) -> bool:
+        """Whether the model has this head."""
+        return self.weight > 0
 
 
 class CtcHead(nn.Module):

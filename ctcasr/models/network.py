@@ -1,4 +1,4 @@
-"""The network the rest of ctcasr sees: features in, one row of logits per encoder frame out."""
+"""The network the rest of ctcasr sees: features in, what each head makes of them out."""
 
 from collections.abc import Collection
 
@@ -6,49 +6,74 @@ from torch import Tensor, nn
 
 from ctcasr.models.ctc import CtcHead
 from ctcasr.models.encoder import Encoder, EncoderConfig
+from ctcasr.models.heads import CTC_ONLY, HeadOutputs, HeadsConfig
+from ctcasr.models.utterance import UtteranceHead
 
 
 class Network(nn.Module):
-    """Encoder and CTC head.
+    """Encoder and heads; a head that `heads` leaves out is no attribute.
+
+    Args:
+        encoder: of the frames.
+        num_features: F.
+        num_labels: V, labels and blank, of the CTC head.
+        heads: which there are; CTC alone where not given.
+        num_classes: C, of the utterance head.
 
     Shape:
         features: (B, T, F), normalised, zero beyond each length; lengths: (B,).
-        returns: logits (B, T', V); (B,) valid encoder frames.
+        returns: logits (B, T', V) of the CTC head; (B,) valid encoder frames.
     """
 
-    def __init__(self, encoder: EncoderConfig, *, num_features: int, num_labels: int) -> None:
+    ctc: CtcHead
+    utterance: UtteranceHead
+
+    def __init__(
+        self,
+        encoder: EncoderConfig,
+        *,
+        num_features: int,
+        num_labels: int,
+        heads: HeadsConfig = CTC_ONLY,
+        num_classes: int = 0,
+    ) -> None:
         super().__init__()
+        self.heads = heads
         self.encoder = Encoder(encoder, num_features)
-        self.ctc = CtcHead(self.encoder.output_size, num_labels)
+        size = self.encoder.output_size
+        if heads.ctc.is_present:
+            self.ctc = CtcHead(size, num_labels)
+        if heads.utterance.is_present:
+            self.utterance = UtteranceHead(size, num_classes, heads.utterance.pooling)
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute logits; see the class for shapes."""
-        (logits,) = self.layer_logits(features, lengths)
-        return logits
+        """Compute the CTC head's logits; see the class for shapes."""
+        return self.outputs(features, lengths).ctc[-1]
 
-    def layer_logits(
+    def outputs(
         self,
         features: Tensor,
         lengths: Tensor,
         *,
         layers: Collection[int] = (),
         gradient_frames: int | None = None,
-    ) -> list[tuple[Tensor, Tensor]]:
-        """Return what the CTC head makes of some layers, then of the encoder's output.
+    ) -> HeadOutputs:
+        """Return what each head makes of the encoder's output.
 
         Args:
             features: see the class.
             lengths: see the class.
-            layers: their numbers, from 1; they must give as many values as the last one.
+            layers: numbers, from 1, of layers that the CTC head is applied to as well; they must
+                give as many values as the last one.
             gradient_frames: see `Encoder.layer_outputs`.
-
-        Returns:
-            Logits (B, T', V) and (B,) lengths for each; a layer before a reduction has more frames.
         """
         wanted = {*layers, len(self.encoder.layers)}
-        outputs = self.encoder.layer_outputs(features, lengths, gradient_frames=gradient_frames)
-        return [
-            (self.ctc(hidden), valid)
-            for number, (hidden, valid) in enumerate(outputs, start=1)
-            if number in wanted
-        ]
+        ctc = []
+        layer_outputs = self.encoder.layer_outputs(
+            features, lengths, gradient_frames=gradient_frames
+        )
+        for number, (hidden, valid) in enumerate(layer_outputs, start=1):
+            if number in wanted and self.heads.ctc.is_present:
+                ctc.append((self.ctc(hidden), valid))
+        classes = self.utterance(hidden, valid) if self.heads.utterance.is_present else None
+        return HeadOutputs(valid, ctc, classes)

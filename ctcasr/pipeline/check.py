@@ -45,9 +45,11 @@ def check_manifests(
         rules=text.rules,
         # Pieces are learned by `train`; until then characters are the best guess of their number.
         unit=Unit.CHAR if text.unit is Unit.SUBWORD else text.unit,
-        alphabet=text.named_alphabet(),
+        alphabet=text.named_alphabet() if config.heads.ctc.is_present else None,
         sample_rate=config.frontend.sample_rate,
         num_frames=config.num_encoder_frames,
+        writes_text=config.heads.ctc.is_present,
+        class_field=config.heads.utterance.field,
         sample=sample,
         workers=workers,
         progress=progress,

@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from ctcasr.bundle import describe_recognizer, find_model, load
+from ctcasr.checking import class_of
 from ctcasr.config import DecodeConfig
 from ctcasr.files import write_text
 from ctcasr.manifest import Utterance, read_manifest
@@ -23,6 +24,7 @@ from ctcasr.reporting.html.examples import SHOWN, Examples, choose_examples, des
 from ctcasr.reporting.nist_export import NistFormat, Place
 from ctcasr.scoring import Costs, Failed, Provenance, Reference, Results, score_utterances
 from ctcasr.scoring.analysis import analyse
+from ctcasr.scoring.classes import ClassScore, score_classes
 from ctcasr.scoring.results import FieldValue, find_clusters
 from ctcasr.scoring.significance import BY_SPEAKER
 from ctcasr.text_rules import apply_rules
@@ -111,6 +113,8 @@ def evaluate_with(
 ) -> Results:
     """Transcribe the items of a manifest that have a text, score them, and write the results.
 
+    Of a model that writes no text, the one label of each recording is scored as if it were one.
+
     The real-time factor is that of reading, network and search, with what is measured beside them
     (pipeline/evidence.py) taken off.
 
@@ -132,20 +136,32 @@ def evaluate_with(
         OutputError: the results cannot be written.
     """
     decode = decode or recognizer.config.decode
+    field = recognizer.config.heads.utterance.field
     inputs, without_text = read_labelled(
-        manifest, why="to score against; use `ctcasr transcribe` for recordings without texts"
+        manifest,
+        why="to score against; use `ctcasr transcribe` for recordings without",
+        field="text" if recognizer.writes_text else field or "",
     )
     rules = tuple(rules if rules is not None else recognizer.config.score.rules)
-    seen = None if options.seen is None else words_of(options.seen, rules)
+    seen = None
+    if options.seen is not None and recognizer.writes_text:
+        seen = words_of(options.seen, rules)
+    utterances = [*(item.utterance for item in inputs), *without_text]
+    labels = {
+        u.id: class_of(u, field, rules=recognizer.config.text.rules) if field else None
+        for u in utterances
+    }
     references = [
-        Reference(u.id, u.text, u.speaker, fields_of(u))
-        for u in (*(item.utterance for item in inputs), *without_text)
+        Reference(u.id, u.text if recognizer.writes_text else labels[u.id], u.speaker, fields_of(u))
+        for u in utterances
     ]
     find_clusters(references, options.cluster)  # refused before anything is computed
     tally = Tally()
-    examiner = Examiner(
-        recognizer, decode, {item.utterance.id: item.utterance.text or "" for item in inputs}
-    )
+    examiner = None
+    if recognizer.writes_text:
+        examiner = Examiner(
+            recognizer, decode, {item.utterance.id: item.utterance.text or "" for item in inputs}
+        )
     transcripts: list[Transcript] = []
     for _, transcript in transcribe_inputs(
         recognizer,
@@ -159,28 +175,31 @@ def evaluate_with(
     ):
         transcripts.append(transcript)
         progress(tally.items, len(inputs))
-    tally.seconds -= examiner.seconds
-    decoder = recognizer.decoder(decode, workers=workers)
+    if examiner is not None:
+        tally.seconds -= examiner.seconds
     results = score_utterances(
         references,
         {t.id: Failed(t.error.message) if t.error else t.text for t in transcripts},
         rules=rules,
         costs=options.costs,
         cluster=options.cluster,
-        measured=examiner.measured,
+        measured=examiner.measured if examiner is not None else None,
         seed=recognizer.config.seed,
         provenance=Provenance(
             command=command_line(),
             commit=commit(),
             versions=versions(),
             model=recognizer.describe_model(),
-            decoder=decoder.description,
+            decoder=recognizer.describe_decoder(decode, workers=workers),
             reference_sha256=file_sha256(manifest),
             rtf=tally.real_time_factor,
         ),
     )
-    if decode.beam:
-        results = replace(results, confidence_kind=decoder.confidence_kind)
+    if decode.beam and recognizer.writes_text:
+        kind = recognizer.decoder(decode, workers=workers).confidence_kind
+        results = replace(results, confidence_kind=kind)
+    if field is not None:
+        results = replace(results, label=_score_labels(field, labels, results, transcripts))
     lines = [json.dumps(t.to_json(), ensure_ascii=False) + "\n" for t in transcripts]
     write_text(out / "hypotheses.jsonl", "".join(lines))
     export(out, _timed(results, transcripts), options.exports)
@@ -188,10 +207,31 @@ def evaluate_with(
         out,
         results,
         analyse(results, seen=seen, seed=recognizer.config.seed),
-        examples=draw_examples(recognizer, results, inputs, decode, out, options),
+        examples=(
+            draw_examples(recognizer, results, inputs, decode, out, options)
+            if recognizer.writes_text
+            else None
+        ),
         model_card=model_card,
     )
     return results
+
+
+def _score_labels(
+    field: str,
+    labels: Mapping[str, str | None],
+    results: Results,
+    transcripts: Sequence[Transcript],
+) -> ClassScore:
+    """Compare the labels of the scored recordings with those in the manifest, by id."""
+    found = {one.id: one.label.text for one in transcripts if one.label is not None}
+    ids = [utterance.id for utterance in results.utterances]
+    return score_classes(
+        field,
+        [labels[one] for one in ids],
+        [found.get(one) for one in ids],
+        results.clusters.names,
+    )
 
 
 def _timed(results: Results, transcripts: Sequence[Transcript]) -> Scored:

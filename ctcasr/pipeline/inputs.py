@@ -110,21 +110,24 @@ def _with_long_id(item: Input) -> Input:
     return replace(item, utterance=replace(utterance, id=id_from_path(utterance.audio)))
 
 
-def read_labelled(manifest: Path, *, why: str) -> tuple[list[Input], list[Utterance]]:
+def read_labelled(
+    manifest: Path, *, why: str, field: str = "text"
+) -> tuple[list[Input], list[Utterance]]:
     """Return the items of a manifest that have a text, and the utterances that have none.
 
     Args:
         manifest: recordings with texts.
         why: what the texts are needed for and what to do without them, to end a message.
+        field: of the manifest, that stands for the text.
 
     Raises:
         ManifestError: it cannot be read, or no item has a text.
     """
     utterances = read_manifest(manifest)
-    inputs = [Input(u, output_stem(u.id)) for u in utterances if u.text is not None]
+    inputs = [Input(u, output_stem(u.id)) for u in utterances if u.value_of(field) is not None]
     if not inputs:
-        raise ManifestError(f"{manifest}: none of {len(utterances)} items has a text {why}")
-    return inputs, [u for u in utterances if u.text is None]
+        raise ManifestError(f"{manifest}: none of {len(utterances)} items has a {field} {why}")
+    return inputs, [u for u in utterances if u.value_of(field) is None]
 
 
 def draw_sample(inputs: Sequence[Input], count: int) -> list[Input]:

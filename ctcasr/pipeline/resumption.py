@@ -1,6 +1,6 @@
 """Going on from a checkpoint: what must be as it was, and what may change a run's last bits."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,13 +15,19 @@ from ctcasr.training.loop import uses_bf16
 
 
 def describe_run(
-    config: RunConfig, alphabet: Alphabet, device: torch.device, *, processes: int = 1
+    config: RunConfig,
+    alphabet: Alphabet,
+    device: torch.device,
+    *,
+    classes: Sequence[str] = (),
+    processes: int = 1,
 ) -> dict[str, Any]:
     """Return what a run is, for its checkpoints: plain values."""
     found = versions()
     return {
         "config": config.model_dump(mode="json"),
         "labels": list(alphabet.labels),
+        "classes": list(classes),
         "setting": {
             "ctcasr": found["ctcasr"],
             "torch": found["torch"],
@@ -50,12 +56,18 @@ def require_same_run(checkpoint: Checkpoint, now: Mapping[str, Any]) -> None:
             f"{checkpoint.folder}: of another run, since these keys differ: {', '.join(changed)}; "
             f"set them back, or begin in another folder"
         )
-    if before["labels"] != now["labels"]:
-        difference = _compare(before["labels"], now["labels"])
-        raise RunFolderError(
-            f"{checkpoint.folder}: of another alphabet ({difference}); take the texts that it "
-            f"learned from, or begin in another folder"
-        )
+    _require_same_labels(checkpoint, now)
+
+
+def _require_same_labels(checkpoint: Checkpoint, now: Mapping[str, Any]) -> None:
+    before = checkpoint.facts["run"]
+    for kind, what in (("labels", "alphabet"), ("classes", "set of labels of whole recordings")):
+        old, new = before.get(kind, []), now[kind]
+        if old != new:
+            raise RunFolderError(
+                f"{checkpoint.folder}: of another {what} ({_compare(old, new)}); take the manifest "
+                f"that it learned from, or begin in another folder"
+            )
 
 
 def describe_new_setting(checkpoint: Checkpoint, now: Mapping[str, Any]) -> list[str]:

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ctcasr.alphabet import Alphabet, build_alphabet
+from ctcasr.alphabet import NO_TEXT, Alphabet, build_alphabet
 from ctcasr.bundle import load, save_recognizer
-from ctcasr.checking import Unusable, find_usable
+from ctcasr.checking import Unusable, class_of, classes_of, find_usable
 from ctcasr.config import OnBad, RunConfig
 from ctcasr.decoder import TextDecoder, read_sources
 from ctcasr.device import compute_deterministically, pick_device
@@ -39,7 +39,7 @@ from ctcasr.training.interruption import Interrupted, listen_for_stop
 from ctcasr.training.loading import Labelled, TrainingData
 from ctcasr.training.loop import Trainer, loss_device, seed_everything
 from ctcasr.training.metrics import EpochReport, StepReport, TrainingObserver
-from ctcasr.training.warm_start import match_weights
+from ctcasr.training.warm_start import HeadLabels, match_weights
 
 
 class SilentObserver:
@@ -61,13 +61,15 @@ class TrainingSets:
 
     Attributes:
         train, dev: usable items; dev may be empty.
-        alphabet: of the training text.
+        alphabet: of the training text; without labels where the model writes none.
+        classes: labels of whole recordings, in the order of the utterance head's columns.
         skipped: what was put aside, by set.
     """
 
     train: tuple[Labelled, ...]
     dev: tuple[Labelled, ...]
     alphabet: Alphabet
+    classes: tuple[str, ...]
     skipped: tuple[tuple[str, Unusable], ...]
 
 
@@ -151,10 +153,13 @@ def _begin(
     folder.require_ready(config, manifests=digests, resume=resume)
     checkpoint, damaged = latest_checkpoint(folder.path) if resume else (None, [])
     sets = prepare_sets(config, {key: items for key, (_, items) in manifests.items()})
-    # What the finished model is to decode with; better refused now than after hours.
-    TextDecoder(config.decode, sets.alphabet, read_sources(config.decode, {}))
+    if config.heads.ctc.is_present:
+        # What the finished model is to decode with; better refused now than after hours.
+        TextDecoder(config.decode, sets.alphabet, read_sources(config.decode, {}))
     notes = list(damaged)
-    this_run = describe_run(config, sets.alphabet, place, processes=world.size)
+    this_run = describe_run(
+        config, sets.alphabet, place, classes=sets.classes, processes=world.size
+    )
     if checkpoint is not None:
         require_same_run(checkpoint, this_run)
         notes += describe_new_setting(checkpoint, this_run)
@@ -175,28 +180,39 @@ def _begin(
 
 
 def prepare_sets(config: RunConfig, manifests: dict[str, list[Utterance]]) -> TrainingSets:
-    """Build the alphabet and put aside, by name, what cannot be learned from or judged on.
+    """Collect the labels and put aside, by name, what cannot be learned from or judged on.
 
     Raises:
         ManifestError: nothing usable is left, or `data.on_bad` is `stop` and something was bad.
     """
-    rules = config.text.rules
-    texts = [apply_rules(u.text, rules) for u in manifests["train"] if u.text is not None]
-    alphabet = make_alphabet(config, texts)
+    rules, field = config.text.rules, config.heads.utterance.field
+    alphabet = NO_TEXT
+    if config.heads.ctc.is_present:
+        texts = [apply_rules(u.text, rules) for u in manifests["train"] if u.text is not None]
+        alphabet = make_alphabet(config, texts)
+    classes = () if field is None else classes_of(manifests["train"], field, rules=rules)
+    if field is not None and len(classes) < 2:
+        raise ManifestError(
+            f"data.train: {len(classes)} different values of {field!r} (heads.utterance.field), "
+            f"and at least 2 are needed to tell apart; name another field, or fill it in"
+        )
+    columns = {label: column for column, label in enumerate(classes)}
     kept: dict[str, tuple[Labelled, ...]] = {"train": (), "dev": ()}
     skipped: list[tuple[str, Unusable]] = []
     for name, utterances in manifests.items():
         usable, unusable = find_usable(
             utterances,
-            alphabet=alphabet,
+            alphabet=alphabet if config.heads.ctc.is_present else None,
             rules=rules,
             sample_rate=config.frontend.sample_rate,
             num_frames=config.num_encoder_frames,
+            class_field=field,
+            classes=classes,
             workers=max(1, config.data.workers),
         )
         items = [
-            Labelled(u, alphabet.encode(apply_rules(u.text or "", rules)), seconds)
-            for u, seconds in usable
+            _label(config, utterance, seconds, alphabet=alphabet, columns=columns)
+            for utterance, seconds in usable
         ]
         limit = config.data.max_frames
         kept[name] = tuple(item for item in items if _num_frames(config, item) <= limit)
@@ -204,7 +220,26 @@ def prepare_sets(config: RunConfig, manifests: dict[str, list[Utterance]]) -> Tr
         unusable = [*unusable, *(_too_long(config, item) for item in long)]
         skipped += [(name, bad) for bad in unusable]
         _require_some(config, name, kept[name], unusable)
-    return TrainingSets(kept["train"], kept["dev"], alphabet, tuple(skipped))
+    return TrainingSets(kept["train"], kept["dev"], alphabet, classes, tuple(skipped))
+
+
+def _label(
+    config: RunConfig,
+    utterance: Utterance,
+    seconds: float,
+    *,
+    alphabet: Alphabet,
+    columns: Mapping[str, int],
+) -> Labelled:
+    """Return a usable utterance with what each head is to give for it."""
+    rules, heads = config.text.rules, config.heads
+    labels: tuple[int, ...] = ()
+    if heads.ctc.is_present:
+        labels = alphabet.encode(apply_rules(utterance.text or "", rules))
+    label = None
+    if heads.utterance.field is not None:
+        label = class_of(utterance, heads.utterance.field, rules=rules)
+    return Labelled(utterance, labels, seconds, None if label is None else columns[label])
 
 
 def make_alphabet(config: RunConfig, texts: Sequence[str]) -> Alphabet:
@@ -321,9 +356,15 @@ def _make_trainer(
     observer = log if world.is_first else SilentObserver()
     alphabet, frontend = sets.alphabet, config.frontend
     data = _training_data(config, sets)
-    network = Network(config.encoder, num_features=frontend.num_features, num_labels=len(alphabet))
+    network = Network(
+        config.encoder,
+        num_features=frontend.num_features,
+        num_labels=len(alphabet),
+        heads=config.heads,
+        num_classes=len(sets.classes),
+    )
     if checkpoint is None and config.training.init_from is not None:
-        _warm_start(config, network, alphabet, observer)
+        _warm_start(config, network, sets, observer)
     dev = None
     if sets.dev and world.is_first:
         dev = DevSet(
@@ -337,7 +378,6 @@ def _make_trainer(
         network=network.to(device),
         features=FeatureExtractor(frontend, stats).to(device),
         alphabet=alphabet,
-        ctc=config.heads.ctc,
         data=data,
         dev=dev,
         optim=config.optim,
@@ -400,15 +440,18 @@ def _measure_stats(config: RunConfig, sets: TrainingSets) -> FeatureStats | None
 
 
 def _warm_start(
-    config: RunConfig, network: Network, alphabet: Alphabet, observer: TrainingObserver
+    config: RunConfig, network: Network, sets: TrainingSets, observer: TrainingObserver
 ) -> None:
     source = load(config.training.init_from or "", device="cpu")
     matched = match_weights(
-        network, alphabet, weights=source.network.state_dict(), labels=source.alphabet.labels
+        network,
+        HeadLabels(sets.alphabet.labels, sets.classes),
+        weights=source.network.state_dict(),
+        labels=HeadLabels(source.alphabet.labels, source.classes),
     )
     observer.on_warning(
         f"started from {source.name}: {matched.tensors} of {matched.all_tensors} tensors, output "
-        f"layer for {matched.labels} of {len(alphabet)} labels"
+        f"layer for {matched.labels} of {len(sets.alphabet) + len(sets.classes)} labels"
     )
 
 
@@ -427,6 +470,7 @@ def _finish(
         config,
         sets.alphabet,
         trainer.network,
+        classes=sets.classes,
         stats=trainer.features.stats,
         device=trainer.device,
     )
@@ -447,7 +491,10 @@ def _finish(
 
 
 def _scores(scores: DevScores) -> dict[str, float | None]:
-    return {"dev_cer": scores.dev_cer, "dev_wer": scores.dev_wer}
+    found = {"dev_cer": scores.dev_cer, "dev_wer": scores.dev_wer}
+    if scores.dev_class_error is not None:
+        found["dev_class_error"] = scores.dev_class_error
+    return found
 
 
 @contextmanager

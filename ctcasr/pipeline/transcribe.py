@@ -82,7 +82,7 @@ def transcribe_inputs(
     Raises:
         CtcasrError: the search cannot be had; see `Recognizer.decoder`.
     """
-    decoder = recognizer.decoder(decode, workers=workers)
+    decoder = recognizer.describe_decoder(decode, workers=workers)
 
     def transcribe(recordings: Sequence[Recording], most: int | None) -> list[Transcript]:
         return recognizer.transcribe_batch(
@@ -93,7 +93,7 @@ def transcribe_inputs(
         recognizer,
         inputs,
         transcribe,
-        decoder=decoder.description,
+        decoder=decoder,
         batch_size=batch_size,
         workers=workers,
         split_channels=split_channels,

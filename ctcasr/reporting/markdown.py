@@ -53,6 +53,7 @@ def render_report(results: ResultsLike, *, name: str) -> str:
         _headline(record, name),
         render_error_table({name: record}),
         _explanation(record),
+        *_label_errors(record.get("label")),
         *_failures(record["items"]["failed"]),
         *_left_out(record["items"].get("unlabelled", ())),
         *render_analysis(record),
@@ -101,6 +102,29 @@ def _explanation(record: Mapping[str, Any]) -> str:
     by = record["raw"]["word"]["resampled_by"]
     intervals = f"In brackets: 95 % bootstrap interval, drawing whole {by}s. " if by else ""
     return "\n\n".join([f"{intervals}CER counts spaces.", *notes_on(record)]) + "\n"
+
+
+def render_label_errors(label: Mapping[str, Any]) -> str:
+    """Return one line about the labels of whole recordings, from the record of results.json."""
+    return (
+        f"{label['field']} of the whole: {label['wrong']:,} of {label['n']:,} wrong, "
+        f"{render_rate(label)} %\n"
+    )
+
+
+def _label_errors(label: Mapping[str, Any] | None) -> Iterator[str]:
+    if label is None:
+        return
+    yield "## Labels of whole recordings\n"
+    yield render_label_errors(label)
+    if label["confusions"]:
+        rows = [
+            [right, given or NOTHING, str(count)]
+            for right, given, count in label["confusions"][:_WORST]
+        ]
+        yield render_table(
+            [label["field"], "taken for", "times"], rows, numeric=[False, False, True]
+        )
 
 
 def _failures(failed: Sequence[Mapping[str, str]]) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """A model's header in words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ctcasr.reporting.tables import in_words
@@ -12,18 +12,13 @@ def model_facts(
     header: Mapping[str, Any], *, name: str, sha256: str, num_parameters: int, num_bytes: int
 ) -> dict[str, str]:
     """Return what a model's header says, in words, by name."""
-    config, alphabet, training = header["config"], header["alphabet"], header["training"]
+    config, training = header["config"], header["training"]
     frontend, encoder = config["frontend"], config["encoder"]
     scores = {key: value for key, value in training["scores"].items() if value is not None}
     measured = (
         ", ".join(f"{_in_words(key)} {value:.2%}" for key, value in scores.items())
         or "not recorded"
     )
-    labels = [
-        label for label in alphabet["labels"] if label != alphabet["labels"][alphabet["blank"]]
-    ]
-    shown = " ".join(repr(label)[1:-1] if label != " " else "space" for label in labels[:60])
-    more = f" ... ({len(labels)} in all)" if len(labels) > 60 else ""
     return {
         "model": name,
         "sha256": sha256,
@@ -33,7 +28,7 @@ def model_facts(
             f"{encoder['subsampling']} x {encoder['stride']}, {_recurrence(encoder)}, one output "
             f"per {1000 * header['frame_shift']:g} ms"
         ),
-        "writes": f"{alphabet['unit']}: {shown}{more}",
+        **_outputs(header),
         "text rules": ", ".join(header["rules"]) or "none",
         "decoder": in_words(header["decoder"]),
         "learned from": f"{training['items']:,} items, {training['amount'] / 60:,.1f} min",
@@ -41,6 +36,25 @@ def model_facts(
         "created with": header["created_with"],
         "licence": header["licence"] or "not stated",
     }
+
+
+def _outputs(header: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a model writes, and what one label it gives to a recording."""
+    alphabet, facts = header["alphabet"], {}
+    blank = alphabet["labels"][alphabet["blank"]]
+    labels = [label for label in alphabet["labels"] if label != blank]
+    if labels:
+        facts["writes"] = f"{alphabet['unit']}: {_some(labels)}"
+    classes = header.get("classes", {}).get("utterance", [])
+    if classes:
+        field = header["config"]["heads"]["utterance"]["field"]
+        facts["label of the whole"] = f"{field}: {_some(classes)}"
+    return facts
+
+
+def _some(labels: Sequence[str]) -> str:
+    shown = " ".join(repr(label)[1:-1] if label != " " else "space" for label in labels[:60])
+    return shown + (f" ... ({len(labels)} in all)" if len(labels) > 60 else "")
 
 
 def render_model_facts(facts: Mapping[str, str]) -> str:

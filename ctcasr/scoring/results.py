@@ -18,6 +18,7 @@ from typing import Any
 
 from ctcasr.errors import ScoringError
 from ctcasr.scoring.alignment import Costs
+from ctcasr.scoring.classes import ClassScore
 from ctcasr.scoring.error_rate import ErrorCounts, count_errors
 from ctcasr.scoring.measured import Measured
 from ctcasr.scoring.rates import Clusters, ErrorRate, clusters_of, pooled_rate
@@ -155,6 +156,7 @@ class Results:
         unlabelled: ids of the references without text.
         provenance: where the results come from.
         confidence_kind: what the measured confidences are; None where there are none.
+        label: errors of the one label of each recording; None where the model gives none.
     """
 
     raw: Score
@@ -168,6 +170,7 @@ class Results:
     unlabelled: tuple[str, ...]
     provenance: Provenance = Provenance()
     confidence_kind: str | None = None
+    label: ClassScore | None = None
 
     @property
     def partial(self) -> bool:
@@ -188,6 +191,7 @@ class Results:
             "rules": list(self.rules),
             "costs": self.costs.value,
             "clusters": {"by": self.clusters.by, "n": self.clusters.count},
+            **({"label": self.label.to_json()} if self.label else {}),
             "raw": self.raw.to_json(),
             "normalised": self.normalised.to_json(),
             "items": {

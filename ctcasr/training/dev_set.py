@@ -1,4 +1,4 @@
-"""The dev set as training sees it: loss, and error rates by best path, after every epoch."""
+"""The dev set as training sees it: loss and errors of each head, after every epoch."""
 
 import math
 from collections.abc import Sequence
@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ctcasr.alphabet import Alphabet
-from ctcasr.batching import pad_labels, pad_waveforms, plan_batches
+from ctcasr.batching import pad_labels, pad_waveforms, plan_batches, stack_classes
 from ctcasr.decoding.greedy import best_path
 from ctcasr.errors import TrainingError
 from ctcasr.frontends.features import FeatureExtractor
 from ctcasr.frontends.utterance_audio import load_utterance
 from ctcasr.models.ctc import ctc_loss
 from ctcasr.models.network import Network
+from ctcasr.models.utterance import class_loss
 from ctcasr.scoring.error_rate import ErrorCounts, count_errors
 from ctcasr.training.loading import Labelled
 
@@ -26,15 +27,23 @@ class DevScores:
     """What the dev set says; None where there is none.
 
     Attributes:
-        dev_loss: nats per label; None also where it is not finite.
-        dev_cer, dev_wer: fractions.
+        dev_loss: of the first head, in nats per label or utterance; None also where it is not
+            finite.
+        dev_cer, dev_wer: fractions, by best path; None without a CTC head.
         blank_share: frames whose most probable symbol is blank.
+        dev_class_error: share of wrong labels of utterances; None without such a head.
     """
 
     dev_loss: float | None = None
     dev_cer: float | None = None
     dev_wer: float | None = None
     blank_share: float | None = None
+    dev_class_error: float | None = None
+
+    @property
+    def error(self) -> float | None:
+        """What epochs are chosen by: the CER, or else the class error."""
+        return self.dev_class_error if self.dev_cer is None else self.dev_cer
 
 
 class DevSet:
@@ -53,40 +62,83 @@ class DevSet:
     def score(
         self, network: Network, features: FeatureExtractor, alphabet: Alphabet, device: torch.device
     ) -> DevScores:
-        """Decode by best path and count errors; the network must be in evaluation mode.
+        """Count each head's errors; the network must be in evaluation mode.
 
         Raises:
             TrainingError: the network's output is NaN.
         """
-        chars = words = ErrorCounts()
-        loss = 0.0
-        num_labels = num_frames = num_blank = 0
+        text, classes = _TextErrors(alphabet), _ClassErrors()
         for items, waveforms in self._batches:
             padded, lengths = pad_waveforms(waveforms)
-            logits, frames = network(*features(padded.to(device), lengths.to(device)))
-            log_probs = logits.float().log_softmax(-1)
-            _require_numbers(items, log_probs, frames)
-            labels, label_lengths = pad_labels([item.labels for item in items])
-            losses = ctc_loss(
-                log_probs, frames, labels.to(device), label_lengths.to(device), blank=alphabet.blank
-            )
-            loss += float(losses.sum())
-            num_labels += int(label_lengths.sum())
-            for item, rows, length in zip(
-                items, log_probs.cpu().numpy(), frames.tolist(), strict=True
-            ):
-                text = best_path(rows[:length], alphabet).text
-                reference = alphabet.decode(item.labels)
-                chars += count_errors(list(reference), list(text))
-                words += count_errors(reference.split(), text.split())
-                num_blank += int((rows[:length].argmax(-1) == alphabet.blank).sum())
-                num_frames += length
+            outputs = network.outputs(*features(padded.to(device), lengths.to(device)))
+            if outputs.ctc:
+                text.count(items, *outputs.ctc[-1])
+            if outputs.utterance is not None:
+                classes.count(items, outputs.utterance)
+        loss = text.mean_loss if network.heads.ctc.is_present else classes.mean_loss
         return DevScores(
-            dev_loss=loss / max(1, num_labels) if math.isfinite(loss) else None,
-            dev_cer=chars.rate,
-            dev_wer=words.rate,
-            blank_share=num_blank / num_frames if num_frames else None,
+            dev_loss=loss if math.isfinite(loss) else None,
+            dev_cer=text.chars.rate,
+            dev_wer=text.words.rate,
+            blank_share=text.num_blank / text.num_frames if text.num_frames else None,
+            dev_class_error=classes.num_wrong / classes.num_items if classes.num_items else None,
         )
+
+
+class _TextErrors:
+    """What the CTC head gets wrong by best path."""
+
+    def __init__(self, alphabet: Alphabet) -> None:
+        self.chars = self.words = ErrorCounts()
+        self.num_frames = self.num_blank = 0
+        self._alphabet = alphabet
+        self._loss = 0.0
+        self._num_labels = 0
+
+    @property
+    def mean_loss(self) -> float:
+        """Nats per label."""
+        return self._loss / max(1, self._num_labels)
+
+    def count(self, items: Sequence[Labelled], logits: Tensor, frames: Tensor) -> None:
+        alphabet, device = self._alphabet, logits.device
+        log_probs = logits.float().log_softmax(-1)
+        _require_numbers(items, log_probs, frames)
+        labels, label_lengths = pad_labels([item.labels for item in items])
+        losses = ctc_loss(
+            log_probs, frames, labels.to(device), label_lengths.to(device), blank=alphabet.blank
+        )
+        self._loss += float(losses.sum())
+        self._num_labels += int(label_lengths.sum())
+        for item, rows, length in zip(items, log_probs.cpu().numpy(), frames.tolist(), strict=True):
+            text = best_path(rows[:length], alphabet).text
+            reference = alphabet.decode(item.labels)
+            self.chars += count_errors(list(reference), list(text))
+            self.words += count_errors(reference.split(), text.split())
+            self.num_blank += int((rows[:length].argmax(-1) == alphabet.blank).sum())
+            self.num_frames += length
+
+
+class _ClassErrors:
+    """What the utterance head gets wrong."""
+
+    def __init__(self) -> None:
+        self.num_items = self.num_wrong = 0
+        self._loss = 0.0
+
+    @property
+    def mean_loss(self) -> float:
+        """Nats per utterance."""
+        return self._loss / max(1, self.num_items)
+
+    def count(self, items: Sequence[Labelled], logits: Tensor) -> None:
+        classes = stack_classes([item.utterance_class for item in items])
+        assert classes is not None
+        classes = classes.to(logits.device)
+        _require_numbers(items, logits[:, None], torch.ones(len(items)).long())
+        self._loss += float(class_loss(logits, classes).sum())
+        self.num_wrong += int((logits.argmax(-1) != classes).sum())
+        self.num_items += len(items)
 
 
 def _require_numbers(items: Sequence[Labelled], log_probs: Tensor, frames: Tensor) -> None:

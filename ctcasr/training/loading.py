@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctcasr.alphabet import frames_needed
-from ctcasr.batching import Batch, pad_labels, pad_waveforms, plan_batches
+from ctcasr.batching import Batch, pad_labels, pad_waveforms, plan_batches, stack_classes
 from ctcasr.distributed import ALONE, World
 from ctcasr.errors import AudioError, TrainingError
 from ctcasr.frontends.augmentation import (
@@ -45,11 +45,18 @@ class LoadingError(TrainingError):
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """An utterance, its label ids, and how long it lasts."""
+    """An utterance and what is learned from it.
+
+    Attributes:
+        labels: ids, for the CTC head; none where there is no such head.
+        seconds: that it lasts.
+        utterance_class: the one label of the whole, for the utterance head.
+    """
 
     utterance: Utterance
     labels: tuple[int, ...]
     seconds: float
+    utterance_class: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +301,9 @@ class TrainingData:
             hop_ms=self._frontend.hop_ms,
         )
         ids = tuple(plan.id for plan in plans)
-        return Batch(ids, padded, lengths, labels, label_lengths, distortion)
+        # Joined recordings are of one speaker, the only class that may be joined.
+        classes = stack_classes([plan.parts[0].utterance_class for plan in plans])
+        return Batch(ids, padded, lengths, labels, label_lengths, distortion, classes)
 
     def _labels(self, plan: _Plan) -> tuple[int, ...]:
         labels = plan.parts[0].labels

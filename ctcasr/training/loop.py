@@ -25,7 +25,7 @@ from ctcasr.device import is_out_of_memory
 from ctcasr.distributed import ALONE, LostProcessError, World
 from ctcasr.errors import RunFolderError, TrainingError
 from ctcasr.frontends.features import FeatureExtractor
-from ctcasr.models.ctc import CtcHeadConfig, CtcLosses, ctc_losses
+from ctcasr.models.heads import HeadLoss, head_counts, head_losses, weighted_sum
 from ctcasr.models.network import Network
 from ctcasr.settings import Section
 from ctcasr.training.checkpoint import (
@@ -79,7 +79,8 @@ class TrainingConfig(Section):
     """Passes over the training set."""
 
     patience: int | None = Field(None, ge=1)
-    """Stop early after so many epochs without a better dev CER; never, where not given."""
+    """Stop early after so many epochs without a better dev CER (or class error, where the model
+    writes no text); never, where not given."""
 
     average: int = Field(5, ge=1)
     """How many epochs' weights are averaged into the model."""
@@ -130,8 +131,8 @@ class Progress:
     step: int = 0
     bad_steps: int = 0  # in a row
     loss_sum: float = 0.0
-    label_count: int = 0
-    guess_sum: float = 0.0  # nats of a network that holds all labels of a frame equally probable
+    label_count: int = 0  # labels, or utterances where those are what has one
+    guess_sum: float = 0.0  # nats of a network that holds all labels equally probable
     norm_sum: float = 0.0
     clipped_steps: int = 0
     steps_in_epoch: int = 0
@@ -139,7 +140,7 @@ class Progress:
     audio_seconds: float = 0.0
     padded_seconds: float = 0.0  # the same with the padding of its batches
     learning_rate: float = 0.0  # of the last step
-    history: list[tuple[int, int, float | None]] = field(default_factory=list)  # epoch, step, CER
+    history: list[tuple[int, int, float | None]] = field(default_factory=list)  # epoch, step, error
     unreadable: list[str] = field(default_factory=list)  # recordings, each named once
 
     def start_epoch(self) -> None:
@@ -156,7 +157,7 @@ class Progress:
 
     @property
     def epochs_without_gain(self) -> int:
-        """Epochs since the dev CER was last better than ever before."""
+        """Epochs since the dev error was last better than ever before."""
         errors = [error for _, _, error in self.history if error is not None]
         return len(errors) - 1 - errors.index(min(errors)) if errors else 0
 
@@ -166,15 +167,15 @@ class _StepSums:
     """What the parts of a step add up to, in one process or in all.
 
     Attributes:
-        objective: the loss that is minimised, per label of the whole step.
-        ctc: nats; frames: of the encoder, that are no padding.
+        objective: the loss that is minimised: means over the whole step.
+        plain: nats of the first head; guess: of one that holds everything equally probable.
         samples: recorded; padded_samples: with the padding of their batch.
         ids: the utterances; not_finite: those whose loss is not finite.
     """
 
     objective: float = 0.0
-    ctc: float = 0.0
-    frames: int = 0
+    plain: float = 0.0
+    guess: float = 0.0
     samples: int = 0
     padded_samples: int = 0
     ids: tuple[str, ...] = ()
@@ -191,7 +192,6 @@ class Trainer:
     Args:
         run: the run folder.
         network, features: on `device`.
-        ctc: what is minimised.
         data: the training set.
         dev: the dev set; without one there is no early stopping, and averages are of the last.
         seed: of dropout.
@@ -208,7 +208,6 @@ class Trainer:
         network: Network,
         features: FeatureExtractor,
         alphabet: Alphabet,
-        ctc: CtcHeadConfig,
         data: TrainingData,
         dev: DevSet | None,
         optim: OptimConfig,
@@ -223,7 +222,6 @@ class Trainer:
         self.network = network
         self.features = features
         self.alphabet = alphabet
-        self.ctc = ctc
         self.data = data
         self.dev = dev
         self.optim = optim
@@ -328,7 +326,7 @@ class Trainer:
             skipped=progress.skipped,
         )
         progress.epoch += 1
-        progress.history.append((progress.epoch, progress.step, scores.dev_cer))
+        progress.history.append((progress.epoch, progress.step, scores.error))
         progress.start_epoch()
         # Both logs before the checkpoint: a resumed run cuts them back, if need be.
         with self.world.agreed():
@@ -366,10 +364,10 @@ class Trainer:
         progress.learning_rate = learning_rate(self.optim, step=progress.step, progress=done)
         for group in self.optimizer.param_groups:
             group["lr"] = progress.learning_rate
-        num_labels = max(1, self.world.sum(int(batch.label_lengths.sum())))
+        counts = [max(1, self.world.sum(n)) for n in head_counts(batch, self.network.heads)]
         self.optimizer.zero_grad(set_to_none=True)
         with self.world.agreed():
-            mine = self._add_gradients(batch, num_labels)
+            mine = self._add_gradients(batch, counts)
         sums = sum(self.world.gather(mine), start=_StepSums())
         self.world.sum_gradients(self.network.parameters())
         norm = clip_gradients(self.network.parameters(), self.optim.max_grad_norm)
@@ -382,9 +380,9 @@ class Trainer:
             if self.average is not None:
                 self.average.update(self.network, step=progress.step)
             progress.bad_steps = 0
-            progress.loss_sum += sums.ctc
-            progress.label_count += num_labels
-            progress.guess_sum += sums.frames * math.log(len(self.alphabet))
+            progress.loss_sum += sums.plain
+            progress.label_count += counts[0]
+            progress.guess_sum += sums.guess
             progress.norm_sum += norm
             progress.clipped_steps += norm > self.optim.max_grad_norm
             progress.steps_in_epoch += 1
@@ -392,7 +390,7 @@ class Trainer:
             with self.world.agreed():
                 self._note_bad_step(sums)
 
-    def _add_gradients(self, batch: Batch, num_labels: int) -> _StepSums:
+    def _add_gradients(self, batch: Batch, counts: Sequence[int]) -> _StepSums:
         """Add the gradients of this process's share of a step, part by part."""
         done = _StepSums()
         for number, part in enumerate(batch.split(self.training.accumulate)):
@@ -400,49 +398,47 @@ class Trainer:
                 self.seed, self.progress.step, part=self.world.rank + number * self.world.size
             )
             try:
-                losses, frames = self._losses(part)
-                loss = losses.objective.sum() / num_labels
+                losses = self._losses(part)
+                loss = weighted_sum(losses, counts)
                 loss.backward()  # type: ignore[no-untyped-call]
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if is_out_of_memory(error):
                     raise _batch_too_large(part) from error
                 raise
-            finite = losses.objective.detach().isfinite().tolist()
+            finite = torch.stack([one.objective.detach().isfinite() for one in losses]).all(0)
             done += _StepSums(
                 objective=float(loss.detach()),
-                ctc=float(losses.ctc.detach().sum()),
-                frames=int(frames.sum()),
+                plain=float(losses[0].plain.detach().sum()),
+                guess=losses[0].guess,
                 samples=int(part.lengths.sum()),
                 padded_samples=part.waveforms.numel(),
                 ids=part.ids,
                 not_finite=tuple(
-                    name for name, good in zip(part.ids, finite, strict=True) if not good
+                    name for name, good in zip(part.ids, finite.tolist(), strict=True) if not good
                 ),
             )
         return done
 
-    def _losses(self, batch: Batch) -> tuple[CtcLosses, Tensor]:
-        """Return each utterance's losses, and its encoder frames."""
+    def _losses(self, batch: Batch) -> list[HeadLoss]:
+        """Return what the batch costs each head."""
         distortion = batch.distortion.to(self.device) if batch.distortion else None
         features, lengths = self.features(
             batch.waveforms.to(self.device), batch.lengths.to(self.device), distortion
         )
         with self._autocast():
-            outputs = self.network.layer_logits(
+            outputs = self.network.outputs(
                 features,
                 lengths,
-                layers=self.ctc.intermediate_layers,
+                layers=self.network.heads.ctc.intermediate_layers,
                 gradient_frames=self.training.bptt_frames,
             )
-        place = self._loss_device
-        losses = ctc_losses(
-            [(logits.to(place), frames.to(place)) for logits, frames in outputs],
-            batch.labels.to(place),
-            batch.label_lengths.to(place),
+        return head_losses(
+            outputs,
+            batch,
+            self.network.heads,
             blank=self.alphabet.blank,
-            config=self.ctc,
+            ctc_device=self._loss_device,
         )
-        return losses, outputs[-1][1]
 
     def _autocast(self) -> AbstractContextManager[None]:
         return torch.autocast(

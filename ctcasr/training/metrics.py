@@ -10,7 +10,9 @@ from typing import Any, Protocol
 from ctcasr.errors import OutputError, RunFolderError
 from ctcasr.files import read_lines, write_text
 
-_MAY_LACK = frozenset({"clipped", "dev_loss", "dev_cer", "dev_wer", "blank_share"})
+_MAY_LACK = frozenset(
+    {"clipped", "dev_loss", "dev_cer", "dev_wer", "blank_share", "dev_class_error"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,7 @@ class StepReport:
         epoch: from 1; epochs: of so many.
         batch: batches done; batches: of so many.
         step: optimizer steps in all.
-        loss: mean of the epoch so far, nats per label.
+        loss: mean of the epoch so far, nats per label (see `EpochReport`).
         learning_rate: of the last step.
         audio_rate: seconds of audio trained on per second.
         padding: share of the epoch's frames that is padding.
@@ -47,7 +49,7 @@ class EpochReport:
     """One finished epoch.
 
     Attributes:
-        loss: mean over the epoch, nats per label.
+        loss: mean over the epoch of the first head's, nats per label of its text, or per utterance.
         grad_norm: mean L2 norm of the gradient before clipping.
         clipped: share of the steps whose gradient was scaled down to `optim.max_grad_norm`; None in
             runs of releases that did not count them.
@@ -55,6 +57,7 @@ class EpochReport:
         blank_share: frames of the dev set (or None) whose most probable symbol is blank.
         seconds, cpu_seconds: wall and processor time, dev set included.
         skipped: recordings that could not be read, steps that were not finite.
+        dev_class_error: share of the dev set whose one label is wrong; None without such a head.
     """
 
     epoch: int
@@ -74,6 +77,7 @@ class EpochReport:
     seconds: float
     cpu_seconds: float
     skipped: int
+    dev_class_error: float | None = None
 
 
 class TrainingObserver(Protocol):

@@ -1,6 +1,6 @@
-"""Starting from another model: weights of equal shape, the output layer label by label.
+"""Starting from another model: weights of equal shape, the output layers label by label.
 
-The rows of the output layer belong to labels, not to columns: a label both models know brings its
+The rows of an output layer belong to labels, not to columns: a label both models know brings its
 row to wherever its column is now, and a new label keeps its fresh one.
 """
 
@@ -10,10 +10,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ctcasr.alphabet import Alphabet
 from ctcasr.models.network import Network
 
-_OUTPUT = ("ctc.output.weight", "ctc.output.bias")
+
+@dataclass(frozen=True, slots=True)
+class HeadLabels:
+    """What the columns of a model's output layers stand for: the CTC head's, the utterance head's.
+
+    A head that the model lacks has none.
+    """
+
+    ctc: Sequence[str] = ()
+    utterance: Sequence[str] = ()
+
+    def of(self, tensor: str) -> Sequence[str] | None:
+        """Return what the rows of a tensor stand for; None where it is of no output layer."""
+        head, _, part = tensor.partition(".")
+        if not part.startswith("output."):
+            return None
+        return {"ctc": self.ctc, "utterance": self.utterance}.get(head)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,30 +41,35 @@ class Matched:
 
 
 def match_weights(
-    network: Network, alphabet: Alphabet, *, weights: Mapping[str, Tensor], labels: Sequence[str]
+    network: Network, own: HeadLabels, *, weights: Mapping[str, Tensor], labels: HeadLabels
 ) -> Matched:
     """Copy into `network` what fits of another model's weights.
 
     Args:
         network: changed in place.
-        alphabet: of `network`.
+        own: what its output layers' columns stand for.
         weights: of the other model, by the same names.
-        labels: of the other model, in the order of its columns.
+        labels: the same of the other model.
     """
-    columns = {label: column for column, label in enumerate(labels)}
-    known = [(row, columns[label]) for row, label in enumerate(alphabet.labels) if label in columns]
-    own = network.state_dict()
+    state = network.state_dict()
     taken = 0
     with torch.no_grad():
-        for name, tensor in own.items():
-            other = weights.get(name)
+        for name, tensor in state.items():
+            other, rows = weights.get(name), own.of(name)
             if other is None:
                 continue
-            if name in _OUTPUT and other.shape[1:] == tensor.shape[1:]:
-                for row, column in known:
+            if rows is not None and other.shape[1:] == tensor.shape[1:]:
+                for row, column in _shared(rows, labels.of(name) or ()):
                     tensor[row] = other[column]
                 taken += 1
-            elif other.shape == tensor.shape:
+            elif rows is None and other.shape == tensor.shape:
                 tensor.copy_(other)
                 taken += 1
-    return Matched(taken, len(own), len(known))
+    known = [*_shared(own.ctc, labels.ctc), *_shared(own.utterance, labels.utterance)]
+    return Matched(taken, len(state), len(known))
+
+
+def _shared(own: Sequence[str], others: Sequence[str]) -> list[tuple[int, int]]:
+    """Return the columns, here and there, of each label that both have."""
+    columns = {label: column for column, label in enumerate(others)}
+    return [(row, columns[label]) for row, label in enumerate(own) if label in columns]

@@ -1,0 +1,133 @@
+"""The heads on the encoder's output: which a model has, and what a batch costs each of them.
+
+A head is four things: a section of the configuration that says whether the model has it, a module
+on the encoder's output, a loss, and what a recognizer makes of its output. What is minimised is the
+weighted sum of the heads' mean losses. Where a model has several, the first in the order of
+`HeadsConfig` is the one whose loss is reported and whose dev error chooses epochs.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+
+import torch
+from torch import Tensor
+
+from ctcasr.batching import Batch
+from ctcasr.models.ctc import CtcHeadConfig, ctc_losses
+from ctcasr.models.utterance import UtteranceHeadConfig, class_loss
+from ctcasr.settings import Section
+
+
+class HeadsConfig(Section):
+    """The output layers on the encoder. Section `heads` of a run's YAML file."""
+
+    ctc: CtcHeadConfig = CtcHeadConfig()
+    """Text of any length."""
+
+    utterance: UtteranceHeadConfig = UtteranceHeadConfig()
+    """One label for each recording."""
+
+
+CTC_ONLY = HeadsConfig()
+"""The heads of a model that writes text and nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadOutputs:
+    """What the heads make of a batch.
+
+    Attributes:
+        lengths: (B,) valid frames of the encoder's output.
+        ctc: logits (B, T', V) and lengths (B,): of the intermediate layers, then of the last; a
+            layer before a reduction has more frames. Empty without a CTC head.
+        utterance: logits (B, C); None without an utterance head.
+    """
+
+    lengths: Tensor
+    ctc: Sequence[tuple[Tensor, Tensor]] = ()
+    utterance: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeadLoss:
+    """What a batch costs one head, in nats.
+
+    Attributes:
+        plain: (B,) negative log-probabilities of the targets.
+        objective: (B,) what is minimised; the same, unless other terms join it.
+        guess: the sum of `plain` for a head that holds everything equally probable.
+        weight: of the mean in the sum over heads.
+    """
+
+    plain: Tensor
+    objective: Tensor
+    guess: float
+    weight: float
+
+
+def head_losses(
+    outputs: HeadOutputs,
+    batch: Batch,
+    heads: HeadsConfig,
+    *,
+    blank: int,
+    ctc_device: torch.device | None = None,
+) -> list[HeadLoss]:
+    """Judge a batch by every head of a model, in the order of `HeadsConfig`.
+
+    Args:
+        outputs: of the network, for this batch.
+        batch: with targets for each head.
+        heads: which terms, and their shares.
+        blank: index of the CTC blank.
+        ctc_device: where the CTC loss is computed; where the outputs are, if not given.
+    """
+    losses = []
+    if outputs.ctc:
+        place = ctc_device or outputs.lengths.device
+        judged = ctc_losses(
+            [(logits.to(place), frames.to(place)) for logits, frames in outputs.ctc],
+            batch.labels.to(place),
+            batch.label_lengths.to(place),
+            blank=blank,
+            config=heads.ctc,
+        )
+        guess = int(outputs.lengths.sum()) * math.log(outputs.ctc[-1][0].shape[-1])
+        losses.append(HeadLoss(judged.ctc, judged.objective, guess, heads.ctc.weight))
+    if outputs.utterance is not None:
+        assert batch.classes is not None
+        logits, config = outputs.utterance, heads.utterance
+        classes = batch.classes.to(logits.device)
+        plain = objective = class_loss(logits, classes)
+        if config.label_smoothing > 0:
+            objective = class_loss(logits, classes, label_smoothing=config.label_smoothing)
+        guess = len(classes) * math.log(logits.shape[-1])
+        losses.append(HeadLoss(plain, objective, guess, config.weight))
+    return losses
+
+
+def head_counts(batch: Batch, heads: HeadsConfig) -> list[int]:
+    """Return what each head's mean is taken over: labels of the text, utterances; in order."""
+    counts = []
+    if heads.ctc.is_present:
+        counts.append(int(batch.label_lengths.sum()))
+    if heads.utterance.is_present:
+        counts.append(len(batch.ids))
+    return counts
+
+
+def weighted_sum(losses: Sequence[HeadLoss], counts: Sequence[int]) -> Tensor:
+    """Return the one number that is minimised: the weighted sum of the heads' means.
+
+    Args:
+        losses: of a batch or a part of one.
+        counts: what each mean is taken over, in the whole batch; at least 1.
+    """
+    means = (
+        loss.weight * (loss.objective.sum() / count)
+        for loss, count in zip(losses, counts, strict=True)
+    )
+    return reduce(add, means)
