@@ -416,7 +416,7 @@ class Recognizer:
         lengths = [self.config.frontend.num_frames(len(r.samples)) for r in recordings]
         budget = self.config.data.batch_frames
         for batch in plan_batches(lengths, max_frames=budget, max_items=batch_size):
-            rows, scores = self._compute([recordings[index].samples for index in batch])
+            rows, scores = self.hear([recordings[index].samples for index in batch])
             yield _Heard(
                 batch,
                 [
@@ -433,12 +433,17 @@ class Recognizer:
             ConfigError: the model writes no text.
         """
         self._require_text()
-        return self._compute(waveforms)[0]
+        return self.hear(waveforms)[0]
 
-    def _compute(
+    def hear(
         self, waveforms: Sequence[NDArray[np.float32]]
     ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
-        """Return (T', V) and (C,) natural-log probabilities; empty where there is no such head."""
+        """Return what the heads make of waveforms (N,): of labels in each frame, and of the whole.
+
+        Returns:
+            (T', V) natural-log probabilities for each, T' being 0 without a CTC head; and (C,), C
+            being 0 without an utterance head.
+        """
         padded, lengths = pad_waveforms(waveforms)
         with torch.inference_mode():
             features, frames = self.features(padded.to(self.device), lengths.to(self.device))

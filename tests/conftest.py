@@ -79,7 +79,8 @@ def tone_items(make_utterance):
         samples = speak_tones(text, seed=number)
         speaker = "xy"[number % 2]
         utterance = make_utterance(f"{number}-{text}", samples, text=text, speaker=speaker)
-        items.append(Labelled(utterance, alphabet.encode(text), len(samples) / 8_000))
+        seconds = len(samples) / 8_000
+        items.append(Labelled(utterance, alphabet.encode(text), seconds, number % 2))
     return items
 
 

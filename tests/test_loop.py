@@ -14,6 +14,7 @@ from ctcasr.models.ctc import CtcHeadConfig, ctc_loss
 from ctcasr.models.encoder import EncoderConfig
 from ctcasr.models.heads import CTC_ONLY, HeadsConfig
 from ctcasr.models.network import Network
+from ctcasr.models.utterance import UtteranceHeadConfig
 from ctcasr.training.checkpoint import (
     average_weights,
     latest_checkpoint,
@@ -329,7 +330,10 @@ EVERYTHING = {
         skip="residual",
         start_state="learned",
     ),
-    "heads": HeadsConfig(ctc=CtcHeadConfig(intermediate_layers=(1, 2), label_smoothing=0.1)),
+    "heads": HeadsConfig(
+        ctc=CtcHeadConfig(intermediate_layers=(1, 2), label_smoothing=0.1),
+        utterance=UtteranceHeadConfig(field="speaker", weight=0.3),
+    ),
     "optim": OptimConfig(warmup_steps=3, freeze=("encoder.layers.0.*",)),
     "ema_decay": 0.9,
     "bptt_frames": 5,

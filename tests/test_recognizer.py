@@ -226,7 +226,11 @@ def talkative(recognizer):
     probs = np.full((len(said), len(alphabet)), 1e-6)
     probs[np.arange(len(said)), said] = 1.0
     log_probs = np.log(probs / probs.sum(1, keepdims=True)).astype(np.float32)
-    hearing.log_probs = lambda waveforms: [log_probs for _ in waveforms]
+    no_labels = np.zeros(0, np.float32)
+    hearing.hear = lambda waveforms: (
+        [log_probs for _ in waveforms],
+        [no_labels for _ in waveforms],
+    )
     return hearing
 
 

@@ -379,3 +379,24 @@ def test_a_deterministic_run_on_a_gpu_goes_on_as_if_it_never_stopped(config_of, 
     assert model.read_bytes() == whole.read_bytes()
     assert sum("CTC loss is computed on the CPU" in line for line in watcher.warnings) == 1
     assert log_of(tmp_path / "run").count("CTC loss is computed on the CPU") == 1
+
+
+def test_a_checkpoint_of_other_labels_of_whole_recordings_is_refused(config_of, tmp_path):
+    alphabet = build_alphabet(["ab"])
+    before = describe_run(config_of(), alphabet, CPU, classes=("ann", "bob"))
+    now = describe_run(config_of(), alphabet, CPU, classes=("ann", "cy"))
+
+    with pytest.raises(RunFolderError) as caught:
+        require_same_run(Checkpoint(tmp_path, {"run": before}), now)
+
+    assert str(caught.value) == (
+        f"{tmp_path}: of another set of labels of whole recordings (2 labels, 2 now; gone: 'bob'; "
+        f"new: 'cy'); take the manifest that it learned from, or begin in another folder"
+    )
+
+
+def test_a_checkpoint_of_a_release_without_such_labels_is_gone_on_from(config_of, tmp_path):
+    now = describe_run(config_of(), build_alphabet(["ab"]), CPU)
+    before = {key: value for key, value in now.items() if key != "classes"}
+
+    require_same_run(Checkpoint(tmp_path, {"run": before}), now)

@@ -334,14 +334,14 @@ def test_a_folder_or_glob_without_recordings_is_refused(transcribe, tmp_path):
 def test_a_recording_too_long_for_memory_fails_alone(transcribe, tone_run, monkeypatch):
     from ctcasr.recognizer import Recognizer
 
-    log_probs = Recognizer.log_probs
+    hear = Recognizer.hear
 
     def little_memory(self, waveforms):
         if sum(len(waveform) for waveform in waveforms) > 4_080:
             raise MemoryError
-        return log_probs(self, waveforms)
+        return hear(self, waveforms)
 
-    monkeypatch.setattr(Recognizer, "log_probs", little_memory)
+    monkeypatch.setattr(Recognizer, "hear", little_memory)
     ended = transcribe(tone_run.recordings)
 
     assert ended.status == 3

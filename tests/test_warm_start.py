@@ -3,7 +3,9 @@ import torch
 
 from ctcasr.alphabet import Direction, Unit, alphabet_of_labels
 from ctcasr.models.encoder import EncoderConfig
+from ctcasr.models.heads import HeadsConfig
 from ctcasr.models.network import Network
+from ctcasr.models.utterance import UtteranceHeadConfig
 from ctcasr.training.warm_start import HeadLabels, Matched, match_weights
 
 
@@ -61,3 +63,22 @@ def test_missing_tensors_are_no_error(old):
     matched = match_weights(network, alphabet, weights={}, labels=old[1])
 
     assert matched.tensors == 0
+
+
+def test_labels_of_whole_recordings_bring_their_rows_too():
+    def make_with(classes):
+        config = EncoderConfig(layers=1, hidden=4)
+        heads = HeadsConfig(utterance=UtteranceHeadConfig(field="speaker"))
+        return Network(
+            config, num_features=3, num_labels=1, heads=heads, num_classes=len(classes)
+        ), HeadLabels(("<blank>",), classes)
+
+    (network, own), (old, theirs) = make_with(("ann", "bob", "cy")), make_with(("cy", "di", "ann"))
+    fresh = network.utterance.output.weight.detach().clone()
+
+    matched = match_weights(network, own, weights=old.state_dict(), labels=theirs)
+
+    weight, given = network.utterance.output.weight, old.utterance.output.weight
+    assert torch.equal(weight[[0, 2]], given[[2, 0]])  # ann, cy
+    assert torch.equal(weight[1], fresh[1])  # bob
+    assert matched.labels == 3  # blank, ann, cy

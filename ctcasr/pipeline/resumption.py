@@ -61,11 +61,14 @@ def require_same_run(checkpoint: Checkpoint, now: Mapping[str, Any]) -> None:
 
 def _require_same_labels(checkpoint: Checkpoint, now: Mapping[str, Any]) -> None:
     before = checkpoint.facts["run"]
-    for kind, what in (("labels", "alphabet"), ("classes", "set of labels of whole recordings")):
+    for kind, what, source in (
+        ("labels", "alphabet", "texts"),
+        ("classes", "set of labels of whole recordings", "manifest"),
+    ):
         old, new = before.get(kind, []), now[kind]
         if old != new:
             raise RunFolderError(
-                f"{checkpoint.folder}: of another {what} ({_compare(old, new)}); take the manifest "
+                f"{checkpoint.folder}: of another {what} ({_compare(old, new)}); take the {source} "
                 f"that it learned from, or begin in another folder"
             )
 
