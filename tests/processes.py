@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -118,11 +118,11 @@ def _obey(
     sys.exit(main(words))
 
 
-_AddGradients = Callable[[Trainer, Batch, int], _StepSums]
+_AddGradients = Callable[[Trainer, Batch, Sequence[int]], _StepSums]
 
 
 def _watched(inner: _AddGradients, folder: Path, mishap: Mishap | None) -> _AddGradients:
-    def add_gradients(self: Trainer, batch: Batch, num_labels: int) -> _StepSums:
+    def add_gradients(self: Trainer, batch: Batch, counts: Sequence[int]) -> _StepSums:
         if mishap is not None and mishap.step == self.progress.step + 1:
             if mishap.what == "error":
                 raise TrainingError("no luck today; try again tomorrow")
@@ -134,7 +134,7 @@ def _watched(inner: _AddGradients, folder: Path, mishap: Mishap | None) -> _AddG
                 os.kill(os.getpid(), mishap.what)
         with (folder / "taken.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps([self.progress.epoch, batch.ids]) + "\n")
-        return inner(self, batch, num_labels)
+        return inner(self, batch, counts)
 
     return add_gradients
 

@@ -31,6 +31,7 @@ data: {{train: {root}/tones.jsonl, dev: {root}/tones.jsonl, batch_size: 3, worke
 frontend: {{sample_rate: 8000, num_mels: 20}}
 augment: {{speed: [0.9, 1.1], noise_probability: 0.5, join_items: 2}}
 encoder: {{layers: 1, hidden: 8, stride: 2, dropout: 0.0}}
+heads: {{utterance: {{field: speaker, weight: 0.5}}}}
 optim: {{peak_lr: 0.02, warmup_steps: 5}}
 training: {{epochs: 2, average: 2, precision: fp32, checkpoint_minutes: 1000}}
 """

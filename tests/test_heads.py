@@ -6,7 +6,7 @@ import torch
 from ctcasr.batching import Batch
 from ctcasr.models.ctc import CtcHeadConfig, ctc_loss, uniform_divergence
 from ctcasr.models.encoder import EncoderConfig
-from ctcasr.models.heads import CTC_ONLY, HeadsConfig, head_losses, weighted_sum
+from ctcasr.models.heads import CTC_ONLY, HeadsConfig, head_counts, head_losses, weighted_sum
 from ctcasr.models.network import Network
 from ctcasr.models.utterance import UtteranceHeadConfig, class_loss
 
@@ -14,6 +14,7 @@ NUM_LABELS, NUM_CLASSES = 5, 3
 UTTERANCE = UtteranceHeadConfig(field="speaker", weight=0.5, label_smoothing=0.2)
 BOTH = HeadsConfig(ctc=CtcHeadConfig(weight=2.0, label_smoothing=0.1), utterance=UTTERANCE)
 UTTERANCE_ONLY = HeadsConfig(ctc=CtcHeadConfig(weight=0), utterance=UTTERANCE)
+CLASSES = torch.tensor([2, 0, 1])
 LENGTHS = torch.tensor([20, 13, 17])
 BATCH = Batch(
     ids=("a", "b", "c"),
@@ -21,7 +22,7 @@ BATCH = Batch(
     lengths=torch.ones(3, dtype=torch.int64),
     labels=torch.tensor([[1, 2, 1], [3, 0, 0], [4, 4, 0]]),
     label_lengths=torch.tensor([3, 1, 2]),
-    classes=torch.tensor([2, 0, 1]),
+    classes=CLASSES,
 )
 
 
@@ -46,12 +47,12 @@ def features():
 def test_the_objective_is_the_weighted_sum_of_each_heads_mean(features):
     outputs = make_network(BOTH).outputs(features, LENGTHS)
 
-    objective = weighted_sum(head_losses(outputs, BATCH, BOTH, blank=0))
+    objective = weighted_sum(head_losses(outputs, BATCH, BOTH, blank=0), head_counts(BATCH, BOTH))
 
     ((logits, frames),) = outputs.ctc
     ctc = 0.9 * ctc_loss(logits, frames, BATCH.labels, BATCH.label_lengths, blank=0)
     ctc += 0.1 * uniform_divergence(logits, frames)
-    classes = class_loss(outputs.utterance, BATCH.classes, label_smoothing=0.2)
+    classes = class_loss(outputs.utterance, CLASSES, label_smoothing=0.2)
     expected = 2.0 * ctc.sum() / 6 + 0.5 * classes.sum() / 3
     torch.testing.assert_close(objective, expected, rtol=1e-12, atol=0)
 
@@ -65,8 +66,9 @@ def test_what_is_reported_of_a_head_is_its_targets_alone(features):
     assert torch.equal(
         text.plain, ctc_loss(logits, frames, BATCH.labels, BATCH.label_lengths, blank=0)
     )
-    assert torch.equal(label.plain, class_loss(outputs.utterance, BATCH.classes))
-    assert (text.count, label.count) == (6, 3)
+    assert torch.equal(label.plain, class_loss(outputs.utterance, CLASSES))
+    assert head_counts(BATCH, BOTH) == [6, 3]
+    assert head_counts(BATCH, UTTERANCE_ONLY) == [3]
     assert text.guess == pytest.approx((10 + 7 + 9) * math.log(NUM_LABELS))
     assert label.guess == pytest.approx(3 * math.log(NUM_CLASSES))
 
