@@ -189,7 +189,7 @@ def join_world(device: torch.device) -> Iterator[World]:
     dist.init_process_group(backend, timeout=_LONGEST_WAIT)
     world = World(dist.get_rank(), dist.get_world_size())
     store = dist.distributed_c10d._get_default_store()
-    waits = True
+    waits = dist.is_torchelastic_launched()
     try:
         yield world
     except ToldElsewhereError:
@@ -199,7 +199,7 @@ def join_world(device: torch.device) -> Iterator[World]:
         raise
     finally:
         dist.destroy_process_group()
-        with suppress(RuntimeError):  # the store is gone with the process that kept it
+        with suppress(RuntimeError):  # torchrun itself is gone
             if world.is_first:
                 store.set(_LEFT, "yes")
             elif waits:

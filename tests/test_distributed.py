@@ -248,6 +248,58 @@ def test_a_recording_that_turns_unreadable_is_named_once_whoever_wanted_it(
     assert list_checkpoints(tmp_path / "run")
 
 
+# Evaluating and transcribing
+
+
+def test_several_processes_write_the_evaluation_of_one(tone_run, tmp_path):
+    results = []
+    for size in (1, 3):
+        out = tmp_path / f"out-{size}"
+        words = ("evaluate", "-m", tone_run.folder, tone_run.manifest, "-o", out, "--beam", "4")
+        ended = run_together(size, *words, aside=tmp_path / f"aside-{size}")
+        assert [one.status for one in ended] == [0] * size, ended
+        assert [one.out + one.err for one in ended[1:]] == [""] * (size - 1)
+        found = json.loads((out / "results.json").read_text(encoding="utf-8"))
+        lines = (out / "hypotheses.jsonl").read_text(encoding="utf-8").splitlines()
+        results.append((found, [json.loads(line)["id"] for line in lines], ended[0].out))
+
+    (one, ids, table), (three, other_ids, other_table) = results
+    assert (ids, table) == (other_ids, other_table)
+    for key in ("raw", "normalised", "items"):
+        assert one[key] == three[key]
+    for mine, others in zip(one["utterances"], three["utterances"], strict=True):
+        assert mine.pop("measured", {}).keys() == others.pop("measured", {}).keys()
+        assert mine["hyp"] == others["hyp"]
+
+
+def test_several_processes_print_transcripts_in_the_order_of_inputs(tone_run, tmp_path):
+    names = [*sorted(tone_run.texts, reverse=True), "missing"]
+    files = [tone_run.recordings / f"{name}.wav" for name in names]
+
+    ended = run_together(3, "transcribe", "-m", tone_run.folder, *files, aside=tmp_path)
+
+    assert [one.status for one in ended] == [3, 3, 3], ended
+    assert ended[0].out.splitlines() == [*(tone_run.texts[name] for name in names[:-1]), ""]
+    assert ended[0].err.count("failed: ") == 1
+    assert "9 recordings, 1 failed" in ended[0].err
+    assert [one.out + one.err for one in ended[1:]] == ["", ""]
+
+
+def test_what_several_processes_cannot_have_is_said_once(tone_run, tmp_path):
+    manifest = tone_run.manifest
+    for words, message in (
+        (("transcribe", "-m", tone_run.folder, "-"), "several processes cannot share standard"),
+        (("transcribe", "-m", tmp_path / "none", manifest), "none"),
+        (("evaluate", "-m", tone_run.folder, tmp_path / "no.jsonl", "-o", tmp_path), "no.jsonl"),
+    ):
+        ended = run_together(2, *words, aside=tmp_path / "aside")
+
+        assert ended[0].status == 2
+        assert ended[0].err.count("error") == 1
+        assert message in ended[0].err
+        assert ended[1].err == ""
+
+
 @pytest.mark.slow
 def test_a_signal_to_torchrun_ends_its_processes_with_their_state_saved(root, tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]

@@ -76,39 +76,50 @@ def evaluate_command(
     DIR gets results.json, hypotheses.jsonl, report.md and report.html: rates with intervals, parts
     of the test set, confusions, search error or model error, calibration of the confidence, and
     utterances drawn. An item that fails counts as one with empty output, is named, and marks the
-    result [PARTIAL].
+    result [PARTIAL]. Several processes share the recordings:
+    torchrun --nproc-per-node N -m ctcasr evaluate ...
     """
     from ctcasr.bundle import describe_recognizer, find_model, load
+    from ctcasr.device import pick_device
+    from ctcasr.distributed import join_world
     from ctcasr.pipeline.evaluate import ReportOptions, evaluate_with, find_training_set
     from ctcasr.pipeline.show import Sound
     from ctcasr.reporting import render_error_table, render_label_errors
     from ctcasr.scoring import Costs
 
     formats = parse_exports(exported)
-    recognizer = load(model, device=device)
-    decode = search.config(recognizer.config.decode)
-    announce_notes(recognizer.notes(decode, workers=workers))
-    with counting("evaluating") as advance:
-        results = evaluate_with(
-            recognizer,
-            manifest,
-            out=output,
-            decode=decode,
-            options=ReportOptions(
-                cluster=cluster,
-                costs=Costs(costs),
-                seen=seen or find_training_set(model),
-                examples=examples,
-                sound=Sound(audio),
-                exports=formats,
-            ),
-            model_card=describe_recognizer(recognizer, num_bytes=find_model(model).stat().st_size),
-            batch_size=batch_size,
-            workers=workers,
-            progress=advance,
-        )
-    click.echo(render_error_table({manifest.stem: results}), nl=False)
-    if results.label is not None:
-        click.echo("\n" + render_label_errors(results.label.to_json()), nl=False)
-    announce(f"report: {output / 'report.html'}")
+    with join_world(pick_device(device)) as world:
+        with world.agreed():
+            recognizer = load(model, device=device)
+            decode = search.config(recognizer.config.decode)
+            notes = recognizer.notes(decode, workers=workers)
+        if world.is_first:
+            announce_notes(notes)
+        with counting("evaluating", hidden=not world.is_first) as advance:
+            results = evaluate_with(
+                recognizer,
+                manifest,
+                out=output,
+                decode=decode,
+                options=ReportOptions(
+                    cluster=cluster,
+                    costs=Costs(costs),
+                    seen=seen or find_training_set(model),
+                    examples=examples,
+                    sound=Sound(audio),
+                    exports=formats,
+                ),
+                model_card=describe_recognizer(
+                    recognizer, num_bytes=find_model(model).stat().st_size
+                ),
+                batch_size=batch_size,
+                workers=workers,
+                progress=advance,
+                world=world,
+            )
+    if world.is_first:
+        click.echo(render_error_table({manifest.stem: results}), nl=False)
+        if results.label is not None:
+            click.echo("\n" + render_label_errors(results.label.to_json()), nl=False)
+        announce(f"report: {output / 'report.html'}")
     return 3 if results.failed else 0

@@ -1,6 +1,7 @@
 """`ctcasr transcribe`."""
 
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,9 +90,12 @@ def transcribe_command(
     """Turn recordings into text.
 
     INPUT is an audio file, a folder, a glob, a manifest (.jsonl), or - for the bytes of one
-    recording on standard input.
+    recording on standard input. Several processes share the recordings:
+    torchrun --nproc-per-node N -m ctcasr transcribe ...
     """
     from ctcasr.bundle import load
+    from ctcasr.device import pick_device
+    from ctcasr.distributed import join_world
     from ctcasr.pipeline.inputs import find_inputs
     from ctcasr.pipeline.outputs import require_one_recording
     from ctcasr.pipeline.transcribe import Tally, transcribe_inputs
@@ -105,25 +109,39 @@ def transcribe_command(
     if output is None and len(chosen) > 1:
         raise click.UsageError(f"-f {formats}: several formats need a folder to go to: -o DIR")
     existing = choose_existing(skip_existing=skip_existing, overwrite=overwrite)
-    items = find_inputs(inputs)
-    plan = plan_files(items, output, chosen, existing) if output else None
-    if plan is None:
-        require_one_recording(items, chosen[0])
-    recognizer = load(model, device=device)
-    decode = search.config(recognizer.config.decode)
-    announce_notes(recognizer.notes(decode, workers=workers))
-    tally = Tally()
-    todo = list(plan.todo) if plan else items
-    # Transcripts that scroll by on the terminal are progress enough.
-    with counting("transcribing", hidden=plan is None and sys.stdout.isatty()) as advance:
+    with join_world(pick_device(device)) as world:
+        with world.agreed():
+            items = find_inputs(inputs)
+            if world.size > 1 and any(item.is_standard_input for item in items):
+                raise click.UsageError("-: several processes cannot share standard input; run one")
+            plan = plan_files(items, output, chosen, existing) if output else None
+            if plan is None:
+                require_one_recording(items, chosen[0])
+            recognizer = load(model, device=device)
+            decode = search.config(recognizer.config.decode)
+            notes = recognizer.notes(decode, workers=workers)
+        tally = Tally()
+        todo = list(plan.todo) if plan else items
         results = transcribe_inputs(
-            recognizer, todo, decode=decode, batch_size=batch_size, workers=workers, tally=tally
+            recognizer,
+            todo,
+            decode=decode,
+            batch_size=batch_size,
+            workers=workers,
+            tally=tally,
+            world=world,
         )
-        if plan is None:
-            _print(results, chosen[0], lambda: advance(tally.items, len(todo)))
-        else:
-            write_files(plan, results, lambda: advance(tally.items, len(todo)))
-    summarise(tally, skipped=len(items) - len(todo), rate=recognizer.sample_rate)
+        if not world.is_first:
+            deque(results, maxlen=0)  # the first process writes what this one finds
+            return ITEMS_FAILED if tally.failed else 0
+        announce_notes(notes)
+        # Transcripts that scroll by on the terminal are progress enough.
+        with counting("transcribing", hidden=plan is None and sys.stdout.isatty()) as advance:
+            if plan is None:
+                _print(results, chosen[0], lambda: advance(tally.items, len(todo)))
+            else:
+                write_files(plan, results, lambda: advance(tally.items, len(todo)))
+        summarise(tally, skipped=len(items) - len(todo), rate=recognizer.sample_rate)
     return ITEMS_FAILED if tally.failed else 0
 
 

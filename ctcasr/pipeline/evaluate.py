@@ -10,6 +10,8 @@ import yaml
 from ctcasr.bundle import describe_recognizer, find_model, load
 from ctcasr.checking import class_of
 from ctcasr.config import DecodeConfig
+from ctcasr.device import pick_device
+from ctcasr.distributed import ALONE, World, join_world
 from ctcasr.files import write_text
 from ctcasr.manifest import Utterance, read_manifest
 from ctcasr.pipeline.evaluation_report import write_evaluation
@@ -62,7 +64,7 @@ def evaluate(
     rules: Sequence[str] | None = None,
     options: ReportOptions = ReportOptions(),
 ) -> Results:
-    """Score a model on a manifest; see `evaluate_with`.
+    """Score a model on a manifest; see `evaluate_with`. Of several processes, all must call this.
 
     Args:
         model: a model file, a run folder, or the name of a built-in model.
@@ -76,16 +78,19 @@ def evaluate(
     Raises:
         CtcasrError: the model or the manifest cannot be read, or no item has a text.
     """
-    recognizer = load(model, device=device)
-    return evaluate_with(
-        recognizer,
-        manifest,
-        out=out,
-        decode=decode,
-        rules=rules,
-        options=options if options.seen else replace(options, seen=find_training_set(model)),
-        model_card=describe_recognizer(recognizer, num_bytes=find_model(model).stat().st_size),
-    )
+    with join_world(pick_device(device)) as world:
+        with world.agreed():
+            recognizer = load(model, device=device)
+        return evaluate_with(
+            recognizer,
+            manifest,
+            out=out,
+            decode=decode,
+            rules=rules,
+            options=options if options.seen else replace(options, seen=find_training_set(model)),
+            model_card=describe_recognizer(recognizer, num_bytes=find_model(model).stat().st_size),
+            world=world,
+        )
 
 
 def find_training_set(model: Path | str) -> Path | None:
@@ -110,6 +115,7 @@ def evaluate_with(
     batch_size: int | None = None,
     workers: int = 2,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    world: World = ALONE,
 ) -> Results:
     """Transcribe the items of a manifest that have a text, score them, and write the results.
 
@@ -129,6 +135,7 @@ def evaluate_with(
         batch_size: most recordings computed together.
         workers: reading threads.
         progress: told how many of how many items are done.
+        world: the processes that share the items; the first one writes the results.
 
     Raises:
         ManifestError: the manifest cannot be read, or no item has a text.
@@ -136,26 +143,29 @@ def evaluate_with(
         OutputError: the results cannot be written.
     """
     decode = decode or recognizer.config.decode
-    field = recognizer.config.heads.utterance.field
-    inputs, without_text = read_labelled(
-        manifest,
-        why="to score against; use `ctcasr transcribe` for recordings without",
-        field="text" if recognizer.writes_text else field or "",
-    )
-    rules = tuple(rules if rules is not None else recognizer.config.score.rules)
-    seen = None
-    if options.seen is not None and recognizer.writes_text:
-        seen = words_of(options.seen, rules)
-    utterances = [*(item.utterance for item in inputs), *without_text]
-    labels = {
-        u.id: class_of(u, field, rules=recognizer.config.text.rules) if field else None
-        for u in utterances
-    }
-    references = [
-        Reference(u.id, u.text if recognizer.writes_text else labels[u.id], u.speaker, fields_of(u))
-        for u in utterances
-    ]
-    find_clusters(references, options.cluster)  # refused before anything is computed
+    with world.agreed():
+        field = recognizer.config.heads.utterance.field
+        inputs, without_text = read_labelled(
+            manifest,
+            why="to score against; use `ctcasr transcribe` for recordings without",
+            field="text" if recognizer.writes_text else field or "",
+        )
+        rules = tuple(rules if rules is not None else recognizer.config.score.rules)
+        seen = None
+        if options.seen is not None and recognizer.writes_text:
+            seen = words_of(options.seen, rules)
+        utterances = [*(item.utterance for item in inputs), *without_text]
+        labels = {
+            u.id: class_of(u, field, rules=recognizer.config.text.rules) if field else None
+            for u in utterances
+        }
+        references = [
+            Reference(
+                u.id, u.text if recognizer.writes_text else labels[u.id], u.speaker, fields_of(u)
+            )
+            for u in utterances
+        ]
+        find_clusters(references, options.cluster)  # refused before anything is computed
     tally = Tally()
     examiner = None
     if recognizer.writes_text:
@@ -172,49 +182,55 @@ def evaluate_with(
         split_channels=False,
         tally=tally,
         watch=examiner,
+        world=world,
     ):
         transcripts.append(transcript)
         progress(tally.items, len(inputs))
-    if examiner is not None:
-        tally.seconds -= examiner.seconds
-    results = score_utterances(
-        references,
-        {t.id: Failed(t.error.message) if t.error else t.text for t in transcripts},
-        rules=rules,
-        costs=options.costs,
-        cluster=options.cluster,
-        measured=examiner.measured if examiner is not None else None,
-        seed=recognizer.config.seed,
-        provenance=Provenance(
-            command=command_line(),
-            commit=commit(),
-            versions=versions(),
-            model=recognizer.describe_model(),
-            decoder=recognizer.describe_decoder(decode, workers=workers),
-            reference_sha256=file_sha256(manifest),
-            rtf=tally.real_time_factor,
-        ),
-    )
-    if decode.beam and recognizer.writes_text:
-        kind = recognizer.decoder(decode, workers=workers).confidence_kind
-        results = replace(results, confidence_kind=kind)
-    if field is not None:
-        results = replace(results, label=_score_labels(field, labels, results, transcripts))
-    lines = [json.dumps(t.to_json(), ensure_ascii=False) + "\n" for t in transcripts]
-    write_text(out / "hypotheses.jsonl", "".join(lines))
-    export(out, _timed(results, transcripts), options.exports)
-    write_evaluation(
-        out,
-        results,
-        analyse(results, seen=seen, seed=recognizer.config.seed),
-        examples=(
-            draw_examples(recognizer, results, inputs, decode, out, options)
-            if recognizer.writes_text
-            else None
-        ),
-        model_card=model_card,
-    )
-    return results
+    evidence = world.gather((examiner.seconds, examiner.measured) if examiner else (0.0, {}))
+    tally.seconds -= max(seconds for seconds, _ in evidence)
+    measured = {name: one for _, mine in evidence for name, one in mine.items()}
+
+    def conclude() -> Results:
+        results = score_utterances(
+            references,
+            {t.id: Failed(t.error.message) if t.error else t.text for t in transcripts},
+            rules=rules,
+            costs=options.costs,
+            cluster=options.cluster,
+            measured=measured,
+            seed=recognizer.config.seed,
+            provenance=Provenance(
+                command=command_line(),
+                commit=commit(),
+                versions=versions(),
+                model=recognizer.describe_model(),
+                decoder=recognizer.describe_decoder(decode, workers=workers),
+                reference_sha256=file_sha256(manifest),
+                rtf=tally.real_time_factor,
+            ),
+        )
+        if decode.beam and recognizer.writes_text:
+            kind = recognizer.decoder(decode, workers=workers).confidence_kind
+            results = replace(results, confidence_kind=kind)
+        if field is not None:
+            results = replace(results, label=_score_labels(field, labels, results, transcripts))
+        lines = [json.dumps(t.to_json(), ensure_ascii=False) + "\n" for t in transcripts]
+        write_text(out / "hypotheses.jsonl", "".join(lines))
+        export(out, _timed(results, transcripts), options.exports)
+        write_evaluation(
+            out,
+            results,
+            analyse(results, seen=seen, seed=recognizer.config.seed),
+            examples=(
+                draw_examples(recognizer, results, inputs, decode, out, options)
+                if recognizer.writes_text
+                else None
+            ),
+            model_card=model_card,
+        )
+        return results
+
+    return world.from_first(conclude)
 
 
 def _score_labels(

@@ -18,6 +18,7 @@ import numpy as np
 
 from ctcasr.config import DecodeConfig
 from ctcasr.device import is_out_of_memory
+from ctcasr.distributed import ALONE, World
 from ctcasr.errors import AudioError
 from ctcasr.frontends.waveform import (
     differing_channels,
@@ -55,6 +56,14 @@ class Tally:
         """Seconds of work per second of audio; None for no audio."""
         return self.seconds / self.audio_seconds if self.audio_seconds else None
 
+    def add(self, other: "Tally") -> None:
+        """Count what others have done in the same time."""
+        self.items += other.items
+        self.failed += other.failed
+        self.audio_seconds += other.audio_seconds
+        for rate, count in other.rates.items():
+            self.rates[rate] = self.rates.get(rate, 0) + count
+
 
 def transcribe_inputs(
     recognizer: Recognizer,
@@ -66,6 +75,7 @@ def transcribe_inputs(
     split_channels: bool = True,
     tally: Tally | None = None,
     watch: Watch | None = None,
+    world: World = ALONE,
 ) -> Iterator[tuple[Input, Transcript]]:
     """Return an iterator over a transcript of each input, in order; more where channels differ.
 
@@ -78,6 +88,8 @@ def transcribe_inputs(
         split_channels: transcribe each of several channels that differ; else the item fails.
         tally: counted up while the transcripts are taken.
         watch: is shown how each transcript came about.
+        world: the processes that share the inputs, all with the same ones; each gets the
+            transcripts of all, and its `watch` is shown those that it made.
 
     Raises:
         CtcasrError: the search cannot be had; see `Recognizer.decoder`.
@@ -89,16 +101,48 @@ def transcribe_inputs(
             recordings, decode=decode, batch_size=most, workers=workers, watch=watch
         )
 
-    return run_inputs(
-        recognizer,
-        inputs,
-        transcribe,
-        decoder=decoder,
-        batch_size=batch_size,
-        workers=workers,
-        split_channels=split_channels,
-        tally=tally,
-    )
+    def run(some: Sequence[Input], tally: Tally | None) -> Iterator[tuple[Input, Transcript]]:
+        return run_inputs(
+            recognizer,
+            some,
+            transcribe,
+            decoder=decoder,
+            batch_size=batch_size,
+            workers=workers,
+            split_channels=split_channels,
+            tally=tally,
+        )
+
+    if world.size == 1:
+        return run(inputs, tally)
+    return _run_together(world, inputs, run, tally if tally is not None else Tally())
+
+
+Run = Callable[[Sequence[Input], Tally | None], Iterator[tuple[Input, Transcript]]]
+"""Inputs and a tally to count in -> their transcripts, in order."""
+
+
+def _run_together(
+    world: World, inputs: Sequence[Input], run: Run, tally: Tally
+) -> Iterator[tuple[Input, Transcript]]:
+    """Yield a transcript for each input, in order, of which each process makes its share."""
+    started = time.perf_counter()
+    size = world.size * _WINDOW_ITEMS
+    for first in range(0, len(inputs), size):
+        block = inputs[first : first + size]
+        mine = Tally()
+        with world.agreed():
+            done: dict[int, list[Transcript]] = {id(item): [] for item in world.share_of(block)}
+            for item, transcript in run(world.share_of(block), mine):
+                done[id(item)].append(transcript)
+        shares = world.gather((list(done.values()), mine))
+        for _, others in shares:
+            tally.add(others)
+        tally.seconds = time.perf_counter() - started
+        for number, item in enumerate(block):
+            transcripts, _ = shares[number % world.size]
+            for transcript in transcripts[number // world.size]:
+                yield item, transcript
 
 
 Compute = Callable[[Sequence[Recording], int | None], list[Transcript]]
