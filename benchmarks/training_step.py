@@ -25,8 +25,8 @@ from ctcasr.frontends.augmentation import NO_AUGMENTATION
 from ctcasr.frontends.features import FeatureExtractor
 from ctcasr.models.ctc import ctc_loss
 from ctcasr.models.network import Network
+from ctcasr.training.computing import uses_bf16
 from ctcasr.training.loading import Labelled, TrainingData
-from ctcasr.training.loop import uses_bf16
 from ctcasr.training.optim import clip_gradients, make_optimizer
 
 _MATMUL_SIZE = 4_096

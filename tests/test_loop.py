@@ -21,16 +21,15 @@ from ctcasr.training.checkpoint import (
     list_checkpoints,
     load_checkpoint,
 )
+from ctcasr.training.computing import Precision, uses_bf16
 from ctcasr.training.dev_set import DevSet
 from ctcasr.training.interruption import Interrupted, StopRequest
 from ctcasr.training.loading import TrainingData
 from ctcasr.training.loop import (
     AverageOf,
-    Precision,
     Progress,
     Trainer,
     TrainingConfig,
-    uses_bf16,
 )
 from ctcasr.training.optim import OptimConfig
 from tests.conftest import tone_alphabet

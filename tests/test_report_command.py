@@ -114,7 +114,7 @@ def test_a_run_that_did_not_end_well_says_so(tmp_path, status, said):
 
 def test_a_run_that_failed_says_why(ctcasr, tone_run, tmp_path):
     run = tmp_path / "run"
-    settings = ["training.epochs=3", "optim.peak_lr=1e30", "training.max_bad_steps=0"]
+    settings = ["training.epochs=3", "optim.peak_lr=1e6", "training.max_bad_steps=0"]
 
     ended = ctcasr("train", tone_run.config, "-o", run, *(f"--set={one}" for one in settings))
 

@@ -16,10 +16,12 @@ from ctcasr.model_file import read_model
 from ctcasr.pipeline.resumption import describe_new_setting, describe_run, require_same_run
 from ctcasr.pipeline.train import SilentObserver, train
 from ctcasr.training.checkpoint import Checkpoint, list_checkpoints, load_checkpoint
+from ctcasr.training.computing import Computing
 from ctcasr.training.dev_set import DevSet
 from ctcasr.training.interruption import Interrupted
 from ctcasr.training.loop import TrainingConfig, loss_device
 
+FP32 = Computing(bf16=False, threads=1)
 CPU = torch.device("cpu")
 
 
@@ -176,8 +178,8 @@ def test_a_checkpoint_of_another_configuration_is_refused_by_its_keys(config_of,
 
 def test_a_checkpoint_of_another_alphabet_is_refused_by_its_labels(config_of, tmp_path):
     config = config_of()
-    before = describe_run(config, build_alphabet(["abé"]), CPU)
-    now = describe_run(config, build_alphabet(["abcdefgh"]), CPU)
+    before = describe_run(config, build_alphabet(["abé"]), CPU, FP32)
+    now = describe_run(config, build_alphabet(["abcdefgh"]), CPU, FP32)
     checkpoint = Checkpoint(tmp_path, {"run": before})
 
     require_same_run(checkpoint, before)
@@ -190,22 +192,28 @@ def test_a_checkpoint_of_another_alphabet_is_refused_by_its_labels(config_of, tm
     )
 
 
-def test_another_setting_is_said_and_does_not_stop_the_run(config_of, stopped, monkeypatch):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+def test_another_setting_is_said_and_does_not_stop_the_run(config_of, stopped):
     observer = Stopper()
 
-    train(config_of(), run=stopped, device="cpu", resume=True, observer=observer)
+    train(
+        config_of("training.threads=2"),
+        run=stopped,
+        device="cpu",
+        resume=True,
+        observer=observer,
+    )
 
+    assert torch.get_num_threads() == 1
     (note,) = observer.warnings
     assert note == (
-        "threads 1 before, 7 now: the run goes on, but its last bits may differ from those of one "
+        "threads 1 before, 2 now: the run goes on, but its last bits may differ from those of one "
         "that never stopped"
     )
     assert note in log_of(stopped)
 
 
 def test_an_equal_setting_is_not_worth_a_line(config_of, tmp_path):
-    now = describe_run(config_of(), build_alphabet(["ab"]), CPU)
+    now = describe_run(config_of(), build_alphabet(["ab"]), CPU, FP32)
 
     assert describe_new_setting(Checkpoint(tmp_path, {"run": now}), now) == []
 
@@ -383,8 +391,8 @@ def test_a_deterministic_run_on_a_gpu_goes_on_as_if_it_never_stopped(config_of, 
 
 def test_a_checkpoint_of_other_labels_of_whole_recordings_is_refused(config_of, tmp_path):
     alphabet = build_alphabet(["ab"])
-    before = describe_run(config_of(), alphabet, CPU, classes=("ann", "bob"))
-    now = describe_run(config_of(), alphabet, CPU, classes=("ann", "cy"))
+    before = describe_run(config_of(), alphabet, CPU, FP32, classes=("ann", "bob"))
+    now = describe_run(config_of(), alphabet, CPU, FP32, classes=("ann", "cy"))
 
     with pytest.raises(RunFolderError) as caught:
         require_same_run(Checkpoint(tmp_path, {"run": before}), now)
@@ -396,7 +404,7 @@ def test_a_checkpoint_of_other_labels_of_whole_recordings_is_refused(config_of, 
 
 
 def test_a_checkpoint_of_a_release_without_such_labels_is_gone_on_from(config_of, tmp_path):
-    now = describe_run(config_of(), build_alphabet(["ab"]), CPU)
+    now = describe_run(config_of(), build_alphabet(["ab"]), CPU, FP32)
     before = {key: value for key, value in now.items() if key != "classes"}
 
     require_same_run(Checkpoint(tmp_path, {"run": before}), now)

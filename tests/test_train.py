@@ -85,8 +85,8 @@ def test_a_run_folder_holds_what_it_should(tone_run):
     assert sorted(path.name for path in folder.iterdir()) == RUN_FILES
     facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     assert list(facts) == [
-        *("command", "commit", "versions", "seed", "manifests", "started", "status", "scores"),
-        "ended",
+        *("command", "commit", "versions", "seed", "manifests", "started", "computing"),
+        *("status", "scores", "ended"),
     ]
     assert facts["status"] == "finished"
     assert facts["scores"] == {"dev_cer": 0.0, "dev_wer": 0.0}

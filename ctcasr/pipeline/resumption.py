@@ -11,13 +11,14 @@ from ctcasr.errors import RunFolderError
 from ctcasr.pipeline.provenance import versions
 from ctcasr.pipeline.run_folder import changed_keys
 from ctcasr.training.checkpoint import Checkpoint
-from ctcasr.training.loop import uses_bf16
+from ctcasr.training.computing import Computing
 
 
 def describe_run(
     config: RunConfig,
     alphabet: Alphabet,
     device: torch.device,
+    computing: Computing,
     *,
     classes: Sequence[str] = (),
     processes: int = 1,
@@ -31,10 +32,10 @@ def describe_run(
         "setting": {
             "ctcasr": found["ctcasr"],
             "torch": found["torch"],
-            "threads": torch.get_num_threads(),
+            "threads": computing.threads,
             "processes": processes,
             "device": device.type,
-            "bf16": uses_bf16(config.training.precision, device),
+            "bf16": computing.bf16,
         },
     }
 

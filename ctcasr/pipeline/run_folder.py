@@ -19,7 +19,7 @@ _FREE_KEYS = frozenset(
     {
         *("data.train", "data.dev", "data.on_bad", "data.max_unreadable"),
         *("data.workers", "data.cache_mb"),
-        *("training.checkpoint_minutes", "training.keep_checkpoints"),
+        *("training.checkpoint_minutes", "training.keep_checkpoints", "training.threads"),
     }
 )
 _FREE_SECTIONS = frozenset({"decode", "score"})
@@ -74,8 +74,19 @@ class RunFolder:
                     f"or name another folder"
                 )
 
-    def begin(self, config: RunConfig, *, manifests: Mapping[str, str]) -> None:
+    def begin(
+        self,
+        config: RunConfig,
+        *,
+        manifests: Mapping[str, str],
+        computing: Mapping[str, Any] | None = None,
+    ) -> None:
         """Write down what the run is made of, before its first step or the first after it went on.
+
+        Args:
+            config: of the run.
+            manifests: SHA-256 of each manifest, by its key.
+            computing: how its steps are computed, where that is known.
 
         Raises:
             OutputError: the folder cannot be written.
@@ -93,6 +104,7 @@ class RunFolder:
                 "manifests": dict(manifests),
                 "started": before.get("started", now),
                 **({"resumed": [*before.get("resumed", []), now]} if before else {}),
+                **({"computing": dict(computing)} if computing else {}),
                 "status": "running",
             }
         )

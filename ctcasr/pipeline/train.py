@@ -1,9 +1,10 @@
 """Train: from two manifests and a configuration to a model file in a run folder."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from ctcasr.pipeline.run_record import read_run
 from ctcasr.recognizer import Recognizer
 from ctcasr.text_rules import apply_rules
 from ctcasr.training.checkpoint import Checkpoint, latest_checkpoint
+from ctcasr.training.computing import TIMED_FRAMES, Computing, candidates, measure, recall
 from ctcasr.training.dev_set import DevScores, DevSet
 from ctcasr.training.interruption import Interrupted, listen_for_stop
 from ctcasr.training.loading import Labelled, TrainingData
@@ -80,14 +82,14 @@ class _Beginning:
     Attributes:
         sets: what is learned from and judged on.
         digests: SHA-256 of the manifests, by key.
-        this_run: see `describe_run`.
         checkpoint: to go on from.
+        computing: how its steps are computed; None where that is to be found out.
     """
 
     sets: TrainingSets
     digests: Mapping[str, str]
-    this_run: Mapping[str, Any]
     checkpoint: Checkpoint | None
+    computing: Computing | None
 
 
 def train(
@@ -130,6 +132,13 @@ def train(
             stats = world.from_first(lambda: _measure_stats(config, begun.sets))
             with world.agreed():
                 trainer = _make_trainer(config, begun, folder, place, log, stats, world)
+            closing.callback(torch.set_num_threads, torch.get_num_threads())
+            computing = world.from_first(
+                lambda: begun.computing or _choose_computing(config, trainer, folder, log)
+            )
+            trainer.compute_as(computing)
+            this_run = _describe(config, begun.sets, place, computing, world)
+            trainer.facts = lambda: {"run": this_run, "log_bytes": log.num_bytes}
             weights = trainer.fit(stop)
             with world.agreed():
                 if world.is_first:
@@ -157,10 +166,9 @@ def _begin(
         # What the finished model is to decode with; better refused now than after hours.
         TextDecoder(config.decode, sets.alphabet, read_sources(config.decode, {}))
     notes = list(damaged)
-    this_run = describe_run(
-        config, sets.alphabet, place, classes=sets.classes, processes=world.size
-    )
-    if checkpoint is not None:
+    computing = _settle_computing(config, folder, checkpoint, place)
+    if checkpoint is not None and computing is not None:
+        this_run = _describe(config, sets, place, computing, world)
         require_same_run(checkpoint, this_run)
         notes += describe_new_setting(checkpoint, this_run)
         notes += _describe_new_sets(folder, sets, limit=config.data.max_unreadable)
@@ -169,14 +177,58 @@ def _begin(
             f"{folder.path}: holds a finished model, and no checkpoint to go on from; name "
             f"another folder"
         )
-    folder.begin(config, manifests=digests)
+    folder.begin(
+        config, manifests=digests, computing=None if computing is None else asdict(computing)
+    )
     log.cut_back(checkpoint.facts["log_bytes"] if checkpoint is not None else 0)
     _write_skipped(folder, sets)
     for note in [*_describe_skipped(folder, sets), *_describe_computing(config, place)]:
         (log.on_warning if checkpoint is None else log.repeat)(note)
     for note in notes:
         log.on_warning(note)
-    return _Beginning(sets, digests, this_run, checkpoint)
+    return _Beginning(sets, digests, checkpoint, computing)
+
+
+def _describe(
+    config: RunConfig,
+    sets: TrainingSets,
+    place: torch.device,
+    computing: Computing,
+    world: World,
+) -> dict[str, Any]:
+    return describe_run(
+        config, sets.alphabet, place, computing, classes=sets.classes, processes=world.size
+    )
+
+
+def _settle_computing(
+    config: RunConfig, folder: RunFolder, checkpoint: Checkpoint | None, place: torch.device
+) -> Computing | None:
+    """Return how steps are computed, where the run knows, or has no choice; None where it has."""
+    training = config.training
+    known = folder.facts().get("computing")
+    if checkpoint is not None:
+        known = checkpoint.facts["run"]["setting"]
+    if known is not None:
+        return recall(known, training.precision, training.threads, place)
+    found = candidates(training.precision, training.threads, place)
+    return found[0] if len(found) == 1 or training.deterministic else None
+
+
+def _choose_computing(
+    config: RunConfig, trainer: Trainer, folder: RunFolder, log: RunLog
+) -> Computing:
+    """Time the ways to compute that may be fastest on a part of the first batch; write it down."""
+    found = candidates(config.training.precision, config.training.threads, trainer.device)
+    batch = next(iter(trainer.data.epoch(0)), None)
+    if batch is None:  # nothing could be read: training will say so
+        return found[0]
+    frames = len(batch.ids) * config.frontend.num_frames(int(batch.lengths.max()))
+    part = batch.split(math.ceil(frames / TIMED_FRAMES))[0]
+    chosen, why = measure(found, lambda one: trainer.seconds_per_step(part, one))
+    folder.write_facts(computing=asdict(chosen))
+    log.on_warning(why)
+    return chosen
 
 
 def prepare_sets(config: RunConfig, manifests: dict[str, list[Utterance]]) -> TrainingSets:
@@ -385,7 +437,6 @@ def _make_trainer(
         seed=config.seed,
         device=device,
         observer=observer,
-        facts=lambda: {"run": begun.this_run, "log_bytes": log.num_bytes},
         world=world,
     )
     if checkpoint is not None:

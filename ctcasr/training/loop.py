@@ -37,6 +37,7 @@ from ctcasr.training.checkpoint import (
     prune_checkpoints,
     save_checkpoint,
 )
+from ctcasr.training.computing import TIMED_STEPS, Computing, Precision, candidates
 from ctcasr.training.dev_set import DevScores, DevSet
 from ctcasr.training.interruption import Interrupted, StopRequest
 from ctcasr.training.loading import EpochBatches, LoadingError, TrainingData
@@ -55,14 +56,6 @@ from ctcasr.training.optim import (
 _BETWEEN_PARTS = 0x9E37_79B9_7F4A_7C15  # 2**64 over the golden ratio: parts and steps never meet
 _WORSE_THAN_GUESSING = 2.0
 """Times the loss of a network that guesses; runs that recover stay below (docs/log.md)."""
-
-
-class Precision(StrEnum):
-    """Number format of the matrix products in a training step."""
-
-    AUTO = "auto"
-    FP32 = "fp32"
-    BF16 = "bf16"
 
 
 class AverageOf(StrEnum):
@@ -102,7 +95,13 @@ class TrainingConfig(Section):
     (docs/several-devices.md) each cut their share."""
 
     precision: Precision = Precision.AUTO
-    """`bf16`, `fp32`, or `auto`: bf16 where the processor has instructions for it."""
+    """`bf16`, `fp32`, or `auto`: where the processor has instructions for bf16, which of the two a
+    few steps before the first find faster; fp32 elsewhere. run.json says which; `--resume` repeats
+    it."""
+
+    threads: int | None = Field(None, ge=1)
+    """Threads for computing on a CPU; not given, all that torch would take, or half as many where
+    that is found faster at the start. Equal bits need equal threads; `--resume` repeats them."""
 
     init_from: str | None = None
     """A model to start from; its output layer is matched label by label."""
@@ -118,8 +117,8 @@ class TrainingConfig(Section):
     """Newest checkpoints kept, beside those that are averaged; one alone may be damaged."""
 
     deterministic: bool = False
-    """On a GPU: only kernels that give the same bits each time, and the CTC loss on the CPU, which
-    is slower. On a CPU, training always is."""
+    """Nothing is timed at the start to choose precision and threads. On a GPU also: only kernels
+    that give the same bits each time, and the CTC loss on the CPU, which is slower."""
 
 
 @dataclass(slots=True)
@@ -238,9 +237,29 @@ class Trainer:
             self.average = MovingAverage(network, decay=training.ema_decay)
         self.progress = Progress()
         self.metrics = MetricsLog(run / "metrics.jsonl")
-        self._autocast_enabled = uses_bf16(training.precision, device)
+        self._computing = candidates(training.precision, training.threads, device)[0]
         self._loss_device = loss_device(training, device)
         self._saved_at = time.monotonic()
+
+    def compute_as(self, computing: Computing) -> None:
+        """Compute steps this way from now on; threads are those of the whole process."""
+        self._computing = computing
+        torch.set_num_threads(computing.threads)
+
+    def seconds_per_step(self, batch: Batch, computing: Computing) -> float:
+        """Return the shortest time of some steps that are not taken: losses and gradients."""
+        self.compute_as(computing)
+        self.network.train()
+        counts = [max(1, count) for count in head_counts(batch, self.network.heads)]
+        times = []
+        for _ in range(1 + TIMED_STEPS):  # the first one warms up
+            started = time.perf_counter()
+            self._add_gradients(batch, counts)
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+            times.append(time.perf_counter() - started)
+        self.optimizer.zero_grad(set_to_none=True)
+        return min(times[1:])
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint."""
@@ -441,9 +460,7 @@ class Trainer:
         )
 
     def _autocast(self) -> AbstractContextManager[None]:
-        return torch.autocast(
-            self.device.type, dtype=torch.bfloat16, enabled=self._autocast_enabled
-        )
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._computing.bf16)
 
     def _note_unreadable(self, batches: EpochBatches) -> None:
         """Count what could not be read since the last step, and name what is new."""
@@ -568,19 +585,6 @@ def loss_device(training: TrainingConfig, device: torch.device) -> torch.device:
     On a GPU, the backward pass of torch's kernel is not deterministic.
     """
     return torch.device("cpu") if training.deterministic else device
-
-
-def uses_bf16(precision: Precision, device: torch.device) -> bool:
-    """Return whether matrix products run in bf16.
-
-    `auto` takes it where it is measured to pay (benchmarks/RESULTS.md): on a GPU, and on a CPU
-    with bf16 instructions.
-    """
-    if precision is not Precision.AUTO:
-        return precision is Precision.BF16
-    if device.type == "cpu":
-        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-    return device.type == "cuda" and torch.cuda.is_bf16_supported()
 
 
 def _batch_too_large(batch: Batch) -> TrainingError:
