@@ -29,6 +29,8 @@ class Batch:
         labels: (B, U) int64; label_lengths: (B,).
         distortion: what to do to their features; None outside training.
         classes: (B,) int64, one label for each utterance; None where nothing asks for it.
+        frame_classes: (B, T') int64, one for each frame of the encoder's output, -1 where there is
+            no frame; None where nothing asks for it.
     """
 
     ids: tuple[str, ...]
@@ -38,6 +40,7 @@ class Batch:
     label_lengths: Tensor
     distortion: FeatureDistortion | None = None
     classes: Tensor | None = None
+    frame_classes: Tensor | None = None
 
     def split(self, count: int) -> "list[Batch]":
         """Return `count` batches that hold every `count`-th utterance, without empty ones."""
@@ -92,6 +95,40 @@ def pad_waveforms(waveforms: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Ten
 def pad_labels(labels: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     """Return (B, U) right-padded label ids and (B,) lengths."""
     return _pad(labels, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A stretch of an utterance, in seconds from its beginning, and the class of what it holds."""
+
+    start: float
+    end: float
+    label: int
+
+
+def classify_frames(
+    stretches: Sequence[Stretch], num_frames: int, *, frame_s: float
+) -> NDArray[np.int64]:
+    """Return (T,) the class of what the middle of each frame lies in; 0 where that is nothing.
+
+    Args:
+        stretches: where two overlap, the later one counts.
+        num_frames: T.
+        frame_s: seconds from one frame to the next.
+    """
+    classes = np.zeros(num_frames, dtype=np.int64)
+    middles = (np.arange(num_frames) + 0.5) * frame_s
+    for one in stretches:
+        classes[(one.start <= middles) & (middles < one.end)] = one.label
+    return classes
+
+
+def pad_classes(rows: Sequence[NDArray[np.int64]]) -> Tensor:
+    """Return (B, T) classes of frames, -1 beyond each row's end."""
+    padded = np.full((len(rows), max(map(len, rows), default=0)), -1, dtype=np.int64)
+    for into, row in zip(padded, rows, strict=True):
+        into[: len(row)] = row
+    return torch.from_numpy(padded)
 
 
 def stack_classes(classes: Sequence[int | None]) -> Tensor | None:

@@ -103,13 +103,14 @@ def recognizer_from_file(stored: ModelFile, *, name: str, device: torch.device) 
             if measured
             else None
         )
-        classes = tuple(header.get("classes", {}).get("utterance", ()))
+        classes = header.get("classes", {})
         network = Network(
             config.encoder,
             num_features=config.frontend.num_features,
             num_labels=len(alphabet),
             heads=config.heads,
-            num_classes=len(classes),
+            num_frame_classes=len(classes.get("frame", ())),
+            num_classes=len(classes.get("utterance", ())),
         )
         parts = _parts_of(header, tensors)
         weights = {key.removeprefix("model."): tensor for key, tensor in tensors.items()}
@@ -124,7 +125,8 @@ def recognizer_from_file(stored: ModelFile, *, name: str, device: torch.device) 
         config,
         alphabet,
         network,
-        classes=classes,
+        classes=classes.get("utterance", ()),
+        frame_classes=classes.get("frame", ()),
         stats=stats,
         device=device,
         name=name,
@@ -216,8 +218,9 @@ def save_recognizer(
         "training": dict(training),
         "licence": recognizer.header.get("licence"),  # its owner's to choose
     }
-    if recognizer.classes:
-        header["classes"] = {"utterance": list(recognizer.classes)}
+    classes = {"frame": recognizer.frame_classes, "utterance": recognizer.classes}
+    if any(classes.values()):
+        header["classes"] = {head: list(names) for head, names in classes.items() if names}
     write_model(path, header=header, tensors=tensors)
 
 

@@ -309,15 +309,24 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _some_head(self) -> Self:
         heads = self.heads
-        if not (heads.ctc.is_present or heads.utterance.is_present):
+        if not (heads.ctc.is_present or heads.frame.is_present or heads.utterance.is_present):
             raise ValueError(
-                "heads: none is left, since heads.ctc.weight is 0; name heads.utterance.field, or "
-                "give heads.ctc.weight 1"
+                "heads: none is left, since heads.ctc.weight is 0; name heads.utterance.field or "
+                "heads.frame.field, or give heads.ctc.weight 1"
             )
         if not heads.ctc.is_present and self.decode.weighs_words:
             raise ValueError(
                 "decode: a language model, lexicon or hotwords need text, and heads.ctc.weight 0 "
                 "leaves no head that writes it; take them out, or give heads.ctc.weight 1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _frames_keep_their_place(self) -> Self:
+        if self.heads.frame.is_present and self.augment.trim_probability > 0:
+            raise ValueError(
+                f"augment.trim_probability {self.augment.trim_probability:g} moves what "
+                f"{self.heads.frame.field!r} (heads.frame.field) says of frames; set it to 0"
             )
         return self
 
@@ -349,6 +358,11 @@ class RunConfig(Section):
     def num_encoder_frames(self, num_samples: int) -> int:
         """Return T' for N samples at the model's rate: what CTC aligns labels with."""
         return self.encoder.num_frames(self.frontend.num_frames(num_samples))
+
+    @property
+    def frame_seconds(self) -> float:
+        """Seconds from one frame of the encoder's output to the next."""
+        return self.frontend.hop * self.encoder.frames_per_output / self.frontend.sample_rate
 
 
 def load_config(source: str | Path, *, overrides: Sequence[str] = ()) -> RunConfig:

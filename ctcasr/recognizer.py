@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ctcasr.alphabet import Alphabet, frames_needed
 from ctcasr.batching import pad_waveforms, plan_batches
@@ -86,6 +87,7 @@ class Recognizer:
         alphabet: its labels.
         network: its weights; moved to `device` and put in evaluation mode.
         classes: labels of whole recordings, in the order of the utterance head's columns.
+        frame_classes: the same of frames and the frame head; the first one stands for nothing.
         stats: of the training set, where the frontend normalises by them.
         device: where to compute.
         name, sha256, header: what the model is called and says of itself.
@@ -99,6 +101,7 @@ class Recognizer:
         network: Network,
         *,
         classes: Sequence[str] = (),
+        frame_classes: Sequence[str] = (),
         stats: FeatureStats | None = None,
         device: torch.device | None = None,
         name: str = "",
@@ -109,6 +112,7 @@ class Recognizer:
         self.config = config
         self.alphabet = alphabet
         self.classes = tuple(classes)
+        self.frame_classes = tuple(frame_classes)
         self.device = device or torch.device("cpu")
         self.network = network.to(self.device).eval()
         self.features = FeatureExtractor(config.frontend, stats).to(self.device)
@@ -126,13 +130,13 @@ class Recognizer:
 
     @property
     def writes_text(self) -> bool:
-        """Whether it has a CTC head; if not, all it gives is one label for each recording."""
+        """Whether it has a CTC head; if not, all it gives is labels of recordings or of frames."""
         return self.config.heads.ctc.is_present
 
     @property
     def frame_shift(self) -> float:
         """Seconds from one encoder frame to the next."""
-        return self._hop / self.sample_rate
+        return self.config.frame_seconds
 
     @property
     def _hop(self) -> int:
@@ -207,21 +211,21 @@ class Recognizer:
         decode = decode or self.config.decode
         transcripts: dict[int, Transcript] = {}
         decoder = self.decoder(decode, workers=workers) if self.writes_text else None
-        for heard in self._heard(recordings, batch_size):
+        for batch, heard in self._heard(recordings, batch_size):
             labelled = [
-                self._labelled(recordings[index], scores, nbest=decode.nbest)
-                for index, scores in zip(heard.indices, heard.class_log_probs, strict=True)
+                self._labelled(recordings[index], frames, whole, nbest=decode.nbest)
+                for index, frames, whole in zip(batch, heard.frames, heard.whole, strict=True)
             ]
             if decoder is None:
-                transcripts |= zip(heard.indices, labelled, strict=True)
+                transcripts |= zip(batch, labelled, strict=True)
                 continue
-            rows = heard.log_probs
+            rows = heard.labels
             for index, log_probs, found, label in zip(
-                heard.indices, rows, self._search(rows, decoder, decode), labelled, strict=True
+                batch, rows, self._search(rows, decoder, decode), labelled, strict=True
             ):
                 recording = recordings[index]
                 transcript = self._transcript(recording, found, decoder, nbest=decode.nbest)
-                transcript = replace(transcript, label=label.label)
+                transcript = replace(transcript, label=label.label, frames=label.frames)
                 transcripts[index] = transcript
                 if watch is not None:
                     watch(recording, log_probs, found.hypotheses, transcript)
@@ -312,7 +316,10 @@ class Recognizer:
         """Return how transcripts come about, as they and results name it; see `decoder`."""
         if self.writes_text:
             return self.decoder(decode, workers=workers).description
-        return {"search": "label of the whole", "field": self.config.heads.utterance.field}
+        heads = self.config.heads
+        if heads.frame.is_present:
+            return {"search": "label of each frame", "field": heads.frame.field}
+        return {"search": "label of the whole", "field": heads.utterance.field}
 
     def notes(self, decode: DecodeConfig | None = None, *, workers: int = 1) -> Sequence[str]:
         """Return what a user should know of some decode settings; see `decoder`.
@@ -329,10 +336,10 @@ class Recognizer:
     def _require_text(self) -> None:
         if not self.writes_text:
             raise ConfigError(
-                f"model {self.name}: has no CTC head, so that it gives one label "
-                f"({self.config.heads.utterance.field}) for each recording and no text to search, "
-                f"align or show; use `ctcasr transcribe` or `evaluate` without language model, "
-                f"lexicon and hotwords, or train with heads.ctc.weight=1"
+                f"model {self.name}: has no CTC head, so that it gives labels of recordings or "
+                f"frames ({self.describe_decoder()['field']}) and no text to search, align or "
+                f"show; use `ctcasr transcribe` or `evaluate` without language model, lexicon and "
+                f"hotwords, or train with heads.ctc.weight=1"
             )
 
     def _temperature(self, decode: DecodeConfig, sources: WordSources) -> float | None:
@@ -372,8 +379,8 @@ class Recognizer:
         self._require_text()
         found = {
             index: log_probs
-            for heard in self._heard(recordings, batch_size)
-            for index, log_probs in zip(heard.indices, heard.log_probs, strict=True)
+            for batch, heard in self._heard(recordings, batch_size)
+            for index, log_probs in zip(batch, heard.labels, strict=True)
         }
         return [found[index] for index in range(len(recordings))]
 
@@ -402,13 +409,15 @@ class Recognizer:
         self._require_text()
         transcripts = {
             index: self._align(recordings[index], texts[index], log_probs)
-            for heard in self._heard(recordings, batch_size)
-            for index, log_probs in zip(heard.indices, heard.log_probs, strict=True)
+            for batch, heard in self._heard(recordings, batch_size)
+            for index, log_probs in zip(batch, heard.labels, strict=True)
         }
         return [transcripts[index] for index in range(len(recordings))]
 
-    def _heard(self, recordings: Sequence[Recording], batch_size: int | None) -> Iterator["_Heard"]:
-        """Yield what the network makes of batches of like length.
+    def _heard(
+        self, recordings: Sequence[Recording], batch_size: int | None
+    ) -> Iterator[tuple[Sequence[int], "Heard"]]:
+        """Yield batches of like length: the recordings' indices, and what the heads make of them.
 
         T' is 0 for digital silence: normalised, it would look like speech that the model never
         heard.
@@ -416,15 +425,12 @@ class Recognizer:
         lengths = [self.config.frontend.num_frames(len(r.samples)) for r in recordings]
         budget = self.config.data.batch_frames
         for batch in plan_batches(lengths, max_frames=budget, max_items=batch_size):
-            rows, scores = self.hear([recordings[index].samples for index in batch])
-            yield _Heard(
-                batch,
-                [
-                    log_probs[:0] if is_silent(recordings[index].samples) else log_probs
-                    for index, log_probs in zip(batch, rows, strict=True)
-                ],
-                scores,
-            )
+            heard = self.hear([recordings[index].samples for index in batch])
+            labels = [
+                log_probs[:0] if is_silent(recordings[index].samples) else log_probs
+                for index, log_probs in zip(batch, heard.labels, strict=True)
+            ]
+            yield batch, replace(heard, labels=labels)
 
     def log_probs(self, waveforms: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         """Return (T', V) natural-log label probabilities for each waveform (N,).
@@ -433,30 +439,20 @@ class Recognizer:
             ConfigError: the model writes no text.
         """
         self._require_text()
-        return self.hear(waveforms)[0]
+        return self.hear(waveforms).labels
 
-    def hear(
-        self, waveforms: Sequence[NDArray[np.float32]]
-    ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
-        """Return what the heads make of waveforms (N,): of labels in each frame, and of the whole.
-
-        Returns:
-            (T', V) natural-log probabilities for each, T' being 0 without a CTC head; and (C,), C
-            being 0 without an utterance head.
-        """
+    def hear(self, waveforms: Sequence[NDArray[np.float32]]) -> "Heard":
+        """Return what the heads make of waveforms (N,)."""
         padded, lengths = pad_waveforms(waveforms)
         with torch.inference_mode():
             features, frames = self.features(padded.to(self.device), lengths.to(self.device))
             outputs = self.network.outputs(features, frames)
-            rows = [np.zeros((0, len(self.alphabet)), np.float32)] * len(waveforms)
-            if outputs.ctc:
-                logits, frames = outputs.ctc[-1]
-                whole = logits.float().log_softmax(-1).cpu().numpy()
-                rows = [row[:length] for row, length in zip(whole, frames.tolist(), strict=True)]
-            scores = np.zeros((len(waveforms), 0), np.float32)
+            whole = np.zeros((len(waveforms), 0), np.float32)
             if outputs.utterance is not None:
-                scores = outputs.utterance.float().log_softmax(-1).cpu().numpy()
-        return rows, list(scores)
+                whole = _log_probs(outputs.utterance)
+            logits = outputs.ctc[-1][0] if outputs.ctc else None
+            valid = outputs.lengths.tolist()
+        return Heard(_valid(logits, valid), _valid(outputs.frame, valid), list(whole))
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Return the labels of a text after the model's text rules.
@@ -501,9 +497,15 @@ class Recognizer:
         )
 
     def _labelled(
-        self, recording: Recording, log_probs: NDArray[np.float32], *, nbest: int
+        self,
+        recording: Recording,
+        frames: NDArray[np.float32],
+        whole: NDArray[np.float32],
+        *,
+        nbest: int,
     ) -> Transcript:
-        """Return the label of the whole recording, as a transcript; none without such a head."""
+        """Return what the heads beside CTC say, as the transcript of a model that has only them."""
+        words = self._runs(recording, frames)
         about = Transcript(
             id=recording.id,
             source=recording.source,
@@ -512,23 +514,44 @@ class Recognizer:
             decoder={} if self.writes_text else self.describe_decoder(),
             duration=self._seconds(recording),
             offset=recording.offset,
+            text=" ".join(word.text for word in words),
+            words=words,
+            frames=words,
         )
         field = self.config.heads.utterance.field
         if field is None:
             return about
-        order = np.argsort(-log_probs, kind="stable")
-        label, log_prob = self.classes[order[0]], float(log_probs[order[0]])
+        order = np.argsort(-whole, kind="stable")
+        label, log_prob = self.classes[order[0]], float(whole[order[0]])
         confidence = float(np.exp(log_prob))
+        about = replace(about, label=UtteranceLabel(field, label, confidence))
+        if self.config.heads.frame.is_present:
+            return about
         return replace(
             about,
             text=label,
-            label=UtteranceLabel(field, label, confidence),
             log_prob=log_prob,
             confidence=confidence,
             nbest=tuple(
-                Alternative(self.classes[other], float(log_probs[other]))
+                Alternative(self.classes[other], float(whole[other]))
                 for other in (order[:nbest] if nbest > 1 else ())
             ),
+        )
+
+    def _runs(self, recording: Recording, log_probs: NDArray[np.float32]) -> tuple[TimedWord, ...]:
+        """Return stretches of frames with the same most probable class, but those of nothing."""
+        if not log_probs.size:
+            return ()
+        best = log_probs.argmax(-1)
+        edges = [0, *(np.flatnonzero(np.diff(best)) + 1).tolist(), len(best)]
+        return tuple(
+            TimedWord(
+                self.frame_classes[best[start]],
+                *self._interval(recording, (start, end), hop=self._hop),
+                confidence=float(np.exp(log_probs[start:end, best[start]]).mean()),
+            )
+            for start, end in itertools.pairwise(edges)
+            if best[start] != 0
         )
 
     def _align(self, recording: Recording, text: str, log_probs: NDArray[np.float32]) -> Transcript:
@@ -617,18 +640,30 @@ class Recognizer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Heard:
-    """What the network makes of a batch.
+class Heard:
+    """What the heads of a network make of a batch: natural logs for each recording.
 
     Attributes:
-        indices: of the recordings.
-        log_probs: (T', V) natural logs for each; T' is 0 without a CTC head.
-        class_log_probs: (C,) natural logs for each; C is 0 without an utterance head.
+        labels: (T', V) of the CTC head; T' is 0 without one.
+        frames: (T', C) of the frame head; T' is 0 without one.
+        whole: (C,) of the utterance head; C is 0 without one.
     """
 
-    indices: Sequence[int]
-    log_probs: Sequence[NDArray[np.float32]]
-    class_log_probs: Sequence[NDArray[np.float32]]
+    labels: list[NDArray[np.float32]]
+    frames: list[NDArray[np.float32]]
+    whole: list[NDArray[np.float32]]
+
+
+def _log_probs(logits: Tensor) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = logits.float().log_softmax(-1).cpu().numpy()
+    return found
+
+
+def _valid(logits: Tensor | None, lengths: Sequence[int]) -> list[NDArray[np.float32]]:
+    """Return (T', V) natural logs without padding for each recording; T' is 0 of no head."""
+    if logits is None:
+        return [np.zeros((0, 0), np.float32) for _ in lengths]
+    return [row[:length] for row, length in zip(_log_probs(logits), lengths, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Transcript: what was said, when, by which model; one JSON line of `transcribe` output."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,6 +101,8 @@ class Transcript:
         decoder: its settings.
         segments: of a long recording, what was said between two pauses; none where it is one.
         label: of the whole recording; None where the model gives none.
+        frames: what is heard when, where the model says so frame by frame; what is nothing is left
+            out.
         error: None unless the item failed.
     """
 
@@ -120,6 +122,7 @@ class Transcript:
     confidence_kind: str = "posterior"
     nbest: tuple[Alternative, ...] = ()
     label: UtteranceLabel | None = None
+    frames: tuple[TimedWord, ...] = ()
     error: Failure | None = None
 
     @property
@@ -128,19 +131,10 @@ class Transcript:
         return self.channel if self.id.endswith(f"#{self.channel}") else None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the transcript as one JSON object; `label` and `labels` where there are any.
+        """Return the transcript as one JSON object; `label`, `labels`, `frames` where there are.
 
         Times are rounded to the millisecond, confidences to 0.0001.
         """
-        words = [
-            {
-                "text": word.text,
-                "start": round(word.start, 3),
-                "end": round(word.end, 3),
-                "confidence": _rounded(word.confidence),
-            }
-            for word in self.words
-        ]
         segments = [
             {"start": round(one.start, 3), "end": round(one.end, 3), "text": one.text}
             for one in self._all_segments()
@@ -165,9 +159,10 @@ class Transcript:
             "model": dict(self.model),
             "decoder": dict(self.decoder),
             "segments": segments,
-            "words": words,
+            "words": _timed(self.words),
             **({"labels": labels} if labels else {}),
             **({"label": label} if label else {}),
+            **({"frames": _timed(self.frames)} if self.frames else {}),
             "confidence": _rounded(self.confidence),
             "confidence_kind": None if self.confidence is None else self.confidence_kind,
             "log_prob": self.log_prob,
@@ -180,6 +175,18 @@ class Transcript:
         if self.segments or self.error is not None or self.duration is None:
             return self.segments
         return (Segment(self.text, self.offset, self.offset + self.duration),)
+
+
+def _timed(words: Iterable[TimedWord]) -> list[dict[str, Any]]:
+    return [
+        {
+            "text": word.text,
+            "start": round(word.start, 3),
+            "end": round(word.end, 3),
+            "confidence": _rounded(word.confidence),
+        }
+        for word in words
+    ]
 
 
 def _rounded(confidence: float | None) -> float | None:

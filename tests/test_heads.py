@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from ctcasr.batching import Batch
+from ctcasr.models.classes import class_loss
 from ctcasr.models.ctc import CtcHeadConfig, ctc_loss, uniform_divergence
 from ctcasr.models.encoder import EncoderConfig
 from ctcasr.models.heads import CTC_ONLY, HeadsConfig, head_counts, head_losses, weighted_sum
 from ctcasr.models.network import Network
-from ctcasr.models.utterance import UtteranceHeadConfig, class_loss
+from ctcasr.models.utterance import UtteranceHeadConfig
 
 NUM_LABELS, NUM_CLASSES = 5, 3
 UTTERANCE = UtteranceHeadConfig(field="speaker", weight=0.5, label_smoothing=0.2)

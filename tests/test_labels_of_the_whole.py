@@ -142,7 +142,7 @@ def test_evaluation_counts_wrong_labels(ctcasr, label_run, manifest_of, tmp_path
 
     results = json.loads((tmp_path / "eval" / "results.json").read_text(encoding="utf-8"))
     assert ended.status == 0
-    assert "text of the whole: 1 of 8 wrong, 12.50 [" in ended.out
+    assert "text: 1 of 8 recordings wrong, 12.50 [" in ended.out
     assert results["label"]["confusions"] == [["bad", "cad", 1]]
     assert (results["label"]["n"], results["label"]["wrong"]) == (8, 1)
     assert results["raw"]["sentence"]["wrong"] == 1
@@ -155,7 +155,7 @@ def test_items_without_the_field_are_named_and_not_scored(ctcasr, joint_run, man
         "evaluate", "-m", joint_run, manifest_of({0: {"speaker": None}}), "-o", tmp_path / "eval"
     )
 
-    assert "speaker of the whole: 0 of 7 wrong" in ended.out
+    assert "speaker: 0 of 7 recordings wrong" in ended.out
 
 
 def test_a_manifest_without_any_label_is_refused(ctcasr, label_run, manifest_of, tmp_path):

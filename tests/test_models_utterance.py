@@ -6,7 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctcasr.models.utterance import Pooling, UtteranceHead, class_loss, pool
+from ctcasr.models.classes import class_loss
+from ctcasr.models.utterance import Pooling, UtteranceHead, pool
 
 BY_HAND = {
     Pooling.MEAN: lambda rows: rows.mean(axis=0),

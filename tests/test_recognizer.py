@@ -11,7 +11,7 @@ from ctcasr.decoding.segmentation import LONG_SECONDS
 from ctcasr.errors import AudioError
 from ctcasr.models.encoder import EncoderConfig
 from ctcasr.models.network import Network
-from ctcasr.recognizer import Recognizer
+from ctcasr.recognizer import Heard, Recognizer
 from tests.conftest import tone_alphabet
 
 # What transcribe takes
@@ -226,10 +226,9 @@ def talkative(recognizer):
     probs = np.full((len(said), len(alphabet)), 1e-6)
     probs[np.arange(len(said)), said] = 1.0
     log_probs = np.log(probs / probs.sum(1, keepdims=True)).astype(np.float32)
-    no_labels = np.zeros(0, np.float32)
-    hearing.hear = lambda waveforms: (
-        [log_probs for _ in waveforms],
-        [no_labels for _ in waveforms],
+    nothing = np.zeros((0, 0), np.float32)
+    hearing.hear = lambda waveforms: Heard(
+        *([values for _ in waveforms] for values in (log_probs, nothing, nothing))
     )
     return hearing
 

@@ -71,7 +71,7 @@ def test_labels_of_whole_recordings_bring_their_rows_too():
         heads = HeadsConfig(utterance=UtteranceHeadConfig(field="speaker"))
         return Network(
             config, num_features=3, num_labels=1, heads=heads, num_classes=len(classes)
-        ), HeadLabels(("<blank>",), classes)
+        ), HeadLabels(("<blank>",), utterance=classes)
 
     (network, own), (old, theirs) = make_with(("ann", "bob", "cy")), make_with(("cy", "di", "ann"))
     fresh = network.utterance.output.weight.detach().clone()

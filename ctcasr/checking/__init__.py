@@ -2,6 +2,7 @@
 
 from ctcasr.checking.class_checks import class_of, classes_of
 from ctcasr.checking.findings import CheckReport, Finding, Kind, Severity, Unusable
+from ctcasr.checking.frame_checks import frame_classes_of, stretches_of
 from ctcasr.checking.render import render_report, write_report
 from ctcasr.checking.run import check_utterances
 from ctcasr.checking.usable import find_usable
@@ -16,6 +17,8 @@ __all__ = [
     "class_of",
     "classes_of",
     "find_usable",
+    "frame_classes_of",
     "render_report",
+    "stretches_of",
     "write_report",
 ]

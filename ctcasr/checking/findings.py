@@ -29,6 +29,8 @@ class Kind(StrEnum):
     TOO_FEW_FRAMES = "too few frames"
     NO_CLASS = "no label of the whole"
     UNKNOWN_CLASS = "unknown label of the whole"
+    NO_STRETCHES = "no labels of frames"
+    UNKNOWN_STRETCH = "unknown label of frames"
     SHARED_RECORDING = "recording on both sides"
     SHARED_STRETCH = "stretch on both sides"
     UNLABELLED = "unlabelled"
@@ -82,6 +84,14 @@ _FACTS: dict[Kind, tuple[Severity, str]] = {
     ),
     Kind.NO_CLASS: (Severity.FATAL, "fill the field that heads.utterance.field names"),
     Kind.UNKNOWN_CLASS: (
+        Severity.FATAL,
+        "add recordings with this label to the training set, or take the lines out",
+    ),
+    Kind.NO_STRETCHES: (
+        Severity.FATAL,
+        "fill the field that heads.frame.field names; ctcasr align --timed does",
+    ),
+    Kind.UNKNOWN_STRETCH: (
         Severity.FATAL,
         "add recordings with this label to the training set, or take the lines out",
     ),

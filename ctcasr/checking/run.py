@@ -27,6 +27,7 @@ from ctcasr.checking.findings import (
     Unusable,
     gravest_first,
 )
+from ctcasr.checking.frame_checks import check_stretches
 from ctcasr.checking.leakage_checks import check_leakage, divide_by_split
 from ctcasr.checking.text_checks import check_alphabet, check_rare_units, check_texts
 from ctcasr.frontends.waveform import resampled_length
@@ -47,6 +48,7 @@ def check_utterances(
     num_frames: Callable[[int], int] | None = None,
     writes_text: bool = True,
     class_field: str | None = None,
+    frame_field: str | None = None,
     sample: int | None = None,
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
@@ -64,6 +66,7 @@ def check_utterances(
             unjudged.
         writes_text: whether the model will; if not, nothing is said about texts.
         class_field: whose value is the one label of a recording; None where none is learned.
+        frame_field: that says what is heard when; None where that is not learned.
         sample: read only so many recordings of each set, drawn with a fixed seed; None reads all.
         workers: threads that read recordings.
         progress: called with (recordings read, recordings to read).
@@ -77,6 +80,8 @@ def check_utterances(
         findings += _check_text(sides, training=training, rules=rules, alphabet=alphabet)
     if class_field is not None:
         findings += check_classes(sides, class_field, training=training, rules=rules)
+    if frame_field is not None:
+        findings += check_stretches(sides, frame_field, training=training)
     chosen = {name: _draw(utterances, sample) for name, utterances in sides.items()}
     findings += _sampled(sides, chosen)
     measured, unusable = _measure_all(chosen, workers=workers, progress=progress)

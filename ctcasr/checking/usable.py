@@ -13,6 +13,7 @@ from ctcasr.checking.alignment_checks import infeasible_alignment
 from ctcasr.checking.audio_checks import unusable_audio, unusable_channel
 from ctcasr.checking.class_checks import unusable_class
 from ctcasr.checking.findings import Unusable
+from ctcasr.checking.frame_checks import unusable_stretches
 from ctcasr.checking.text_checks import unusable_text
 from ctcasr.errors import AudioError
 from ctcasr.frontends.waveform import (
@@ -36,6 +37,8 @@ def find_usable(
     num_frames: Callable[[int], int],
     class_field: str | None = None,
     classes: Collection[str] = (),
+    frame_field: str | None = None,
+    frame_classes: Collection[str] = (),
     workers: int = 2,
 ) -> tuple[list[tuple[Utterance, float]], list[Unusable]]:
     """Divide utterances into those that can be learned from and those that cannot, by name.
@@ -48,6 +51,8 @@ def find_usable(
         num_frames: N samples at the model's rate -> T' encoder frames.
         class_field: whose value is the one label of a recording; None where none is learned.
         classes: these labels, where they are.
+        frame_field: that says what is heard when; None where that is not learned.
+        frame_classes: the labels of frames, where it is.
         workers: threads that open files.
 
     Returns:
@@ -61,6 +66,8 @@ def find_usable(
             unusable = unusable_text(utterance, alphabet=alphabet, rules=rules)
         if unusable is None and class_field is not None:
             unusable = unusable_class(utterance, class_field, classes=classes, rules=rules)
+        if unusable is None and frame_field is not None:
+            unusable = unusable_stretches(utterance, frame_field, classes=frame_classes)
         if unusable is not None:
             return unusable
         num_samples = _length(utterance, sample_rate)

@@ -54,6 +54,13 @@ if TYPE_CHECKING:
     help="Also write a manifest of the items and of their pieces, cut between words, to train on "
     "with augment.join_items.",
 )
+@click.option(
+    "--timed",
+    type=PATH,
+    metavar="FILE",
+    help="Also write the manifest with each item's words and their times, to train heads.frame "
+    "with.",
+)
 @existing_options
 @device_option
 @batch_size_option
@@ -64,6 +71,7 @@ def align_command(
     output: Path,
     formats: str,
     pieces: Path | None,
+    timed: Path | None,
     skip_existing: bool,
     overwrite: bool,
     device: str,
@@ -80,20 +88,24 @@ def align_command(
     --pieces is for a second training: with data.train=FILE, augment.join_items=5 and
     augment.join_seconds=5 a model hears the words of the training set in ever new order, and
     cannot learn by heart what follows on what.
+
+    --timed is for models that say what is heard when: with heads.frame.field=words they learn it
+    from FILE, without the items that could not be aligned.
     """
     from ctcasr.bundle import load
     from ctcasr.pipeline.align import align_inputs, find_texts
     from ctcasr.pipeline.outputs import require_free
-    from ctcasr.pipeline.pieces import write_pieces
+    from ctcasr.pipeline.pieces import write_pieces, write_timed
     from ctcasr.pipeline.transcribe import Tally
 
-    if pieces and skip_existing:
-        raise click.UsageError("--pieces needs every item's times; leave --skip-existing out")
+    if (pieces or timed) and skip_existing:
+        option = "--pieces" if pieces else "--timed"
+        raise click.UsageError(f"{option} needs every item's times; leave --skip-existing out")
     chosen = parse_formats(formats)
     existing = choose_existing(skip_existing=skip_existing, overwrite=overwrite)
     items, without_text = find_texts(manifest)
     plan = plan_files(items, output, chosen, existing)
-    require_free([pieces] if pieces else [], existing)
+    require_free([path for path in (pieces, timed) if path], existing)
     recognizer = load(model, device=device)
     announce_left_out(without_text)
     tally = Tally()
@@ -114,5 +126,8 @@ def align_command(
     if pieces:
         count = write_pieces(pieces, (item.utterance for item in items), words)
         announce(f"{pieces}: {count_of(len(items), 'item')} and {count_of(count, 'piece')}")
+    if timed:
+        count = write_timed(timed, (item.utterance for item in items), words)
+        announce(f"{timed}: {count_of(count, 'item')} with the times of their words")
     summarise(tally, skipped=len(items) - len(plan.todo), rate=recognizer.sample_rate)
     return ITEMS_FAILED if tally.failed else 0

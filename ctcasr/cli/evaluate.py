@@ -119,7 +119,7 @@ def evaluate_command(
             )
     if world.is_first:
         click.echo(render_error_table({manifest.stem: results}), nl=False)
-        if results.label is not None:
-            click.echo("\n" + render_label_errors(results.label.to_json()), nl=False)
+        if results.label is not None or results.frames is not None:
+            click.echo("\n" + render_label_errors(results), nl=False)
         announce(f"report: {output / 'report.html'}")
     return 3 if results.failed else 0

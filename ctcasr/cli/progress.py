@@ -132,6 +132,8 @@ class TrainingDisplay:
 
         if report.dev_cer is not None:
             self._dev_error = f"dev CER {report.dev_cer:.1%}  "
+        elif report.dev_frame_error is not None:
+            self._dev_error = f"dev frame error {report.dev_frame_error:.1%}  "
         elif report.dev_class_error is not None:
             self._dev_error = f"dev class error {report.dev_class_error:.1%}  "
         self._print(describe_epoch(report))

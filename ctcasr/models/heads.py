@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from ctcasr.batching import Batch
+from ctcasr.models.classes import class_loss
 from ctcasr.models.ctc import CtcHeadConfig, ctc_losses
-from ctcasr.models.utterance import UtteranceHeadConfig, class_loss
+from ctcasr.models.frame import FrameHeadConfig, frame_loss
+from ctcasr.models.utterance import UtteranceHeadConfig
 from ctcasr.settings import Section
 
 
@@ -26,6 +28,9 @@ class HeadsConfig(Section):
 
     ctc: CtcHeadConfig = CtcHeadConfig()
     """Text of any length."""
+
+    frame: FrameHeadConfig = FrameHeadConfig()
+    """One label for each frame of the encoder's output."""
 
     utterance: UtteranceHeadConfig = UtteranceHeadConfig()
     """One label for each recording."""
@@ -43,11 +48,13 @@ class HeadOutputs:
         lengths: (B,) valid frames of the encoder's output.
         ctc: logits (B, T', V) and lengths (B,): of the intermediate layers, then of the last; a
             layer before a reduction has more frames. Empty without a CTC head.
+        frame: logits (B, T', C); None without a frame head.
         utterance: logits (B, C); None without an utterance head.
     """
 
     lengths: Tensor
     ctc: Sequence[tuple[Tensor, Tensor]] = ()
+    frame: Tensor | None = None
     utterance: Tensor | None = None
 
 
@@ -97,6 +104,15 @@ def head_losses(
         )
         guess = int(outputs.lengths.sum()) * math.log(outputs.ctc[-1][0].shape[-1])
         losses.append(HeadLoss(judged.ctc, judged.objective, guess, heads.ctc.weight))
+    if outputs.frame is not None:
+        assert batch.frame_classes is not None
+        logits, frame = outputs.frame, heads.frame
+        frame_classes = batch.frame_classes.to(logits.device)
+        plain = objective = frame_loss(logits, frame_classes)
+        if frame.label_smoothing > 0:
+            objective = frame_loss(logits, frame_classes, label_smoothing=frame.label_smoothing)
+        guess = int((frame_classes >= 0).sum()) * math.log(logits.shape[-1])
+        losses.append(HeadLoss(plain, objective, guess, frame.weight))
     if outputs.utterance is not None:
         assert batch.classes is not None
         logits, config = outputs.utterance, heads.utterance
@@ -110,10 +126,13 @@ def head_losses(
 
 
 def head_counts(batch: Batch, heads: HeadsConfig) -> list[int]:
-    """Return what each head's mean is taken over: labels of the text, utterances; in order."""
+    """Return what each head's mean is taken over, in order: labels, frames, utterances."""
     counts = []
     if heads.ctc.is_present:
         counts.append(int(batch.label_lengths.sum()))
+    if heads.frame.is_present:
+        classes = batch.frame_classes
+        counts.append(0 if classes is None else int((classes >= 0).sum()))
     if heads.utterance.is_present:
         counts.append(len(batch.ids))
     return counts

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from ctcasr.models.ctc import CtcHead
 from ctcasr.models.encoder import Encoder, EncoderConfig
+from ctcasr.models.frame import FrameHead
 from ctcasr.models.heads import CTC_ONLY, HeadOutputs, HeadsConfig
 from ctcasr.models.utterance import UtteranceHead
 
@@ -18,6 +19,7 @@ class Network(nn.Module):
         num_features: F.
         num_labels: V, labels and blank, of the CTC head.
         heads: which there are; CTC alone where not given.
+        num_frame_classes: C, of the frame head.
         num_classes: C, of the utterance head.
 
     Shape:
@@ -26,6 +28,7 @@ class Network(nn.Module):
     """
 
     ctc: CtcHead
+    frame: FrameHead
     utterance: UtteranceHead
 
     def __init__(
@@ -35,6 +38,7 @@ class Network(nn.Module):
         num_features: int,
         num_labels: int,
         heads: HeadsConfig = CTC_ONLY,
+        num_frame_classes: int = 0,
         num_classes: int = 0,
     ) -> None:
         super().__init__()
@@ -43,6 +47,8 @@ class Network(nn.Module):
         size = self.encoder.output_size
         if heads.ctc.is_present:
             self.ctc = CtcHead(size, num_labels)
+        if heads.frame.is_present:
+            self.frame = FrameHead(size, num_frame_classes)
         if heads.utterance.is_present:
             self.utterance = UtteranceHead(size, num_classes, heads.utterance.pooling)
 
@@ -76,4 +82,5 @@ class Network(nn.Module):
             if number in wanted and self.heads.ctc.is_present:
                 ctc.append((self.ctc(hidden), valid))
         classes = self.utterance(hidden, valid) if self.heads.utterance.is_present else None
-        return HeadOutputs(valid, ctc, classes)
+        frames = self.frame(hidden) if self.heads.frame.is_present else None
+        return HeadOutputs(valid, ctc, frames, classes)

@@ -1,11 +1,9 @@
 """One label per utterance: the encoder's frames pooled into one vector, and a linear map.
 
-Pooling looks at valid frames only, so padding changes nothing. The loss is the cross-entropy of
-the classes; tests/test_models_utterance.py holds pooling against NumPy and the loss against a loop
-in float64.
+Pooling looks at valid frames only, so padding changes nothing (tests/test_models_utterance.py holds
+it against NumPy).
 
-Sources: Lin et al. 2013, arXiv:1312.4400, section 3.2 (mean); Szegedy et al. 2016,
-arXiv:1512.00567, section 7 (label smoothing).
+Source: Lin et al. 2013, arXiv:1312.4400, section 3.2 (mean).
 """
 
 from enum import StrEnum
@@ -95,25 +93,3 @@ def pool(hidden: Tensor, lengths: Tensor, pooling: Pooling) -> Tensor:
             rows = torch.arange(len(hidden), device=hidden.device)
             last = hidden[rows, (lengths - 1).clamp(min=0)]
             return torch.cat([last, hidden[:, 0]], dim=-1)
-
-
-def class_loss(logits: Tensor, classes: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
-    """Return each item's cross-entropy, in nats.
-
-    Args:
-        logits: (..., C), any float type; computed in float32 (float64 stays float64).
-        classes: (...) int64.
-        label_smoothing: share of each target that is spread over all classes.
-
-    Returns:
-        (...).
-    """
-    if logits.dtype is not torch.float64:
-        logits = logits.float()
-    flat = nn.functional.cross_entropy(
-        logits.reshape(-1, logits.shape[-1]),
-        classes.reshape(-1),
-        reduction="none",
-        label_smoothing=label_smoothing,
-    )
-    return flat.reshape(classes.shape)

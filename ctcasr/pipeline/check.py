@@ -50,6 +50,7 @@ def check_manifests(
         num_frames=config.num_encoder_frames,
         writes_text=config.heads.ctc.is_present,
         class_field=config.heads.utterance.field,
+        frame_field=config.heads.frame.field,
         sample=sample,
         workers=workers,
         progress=progress,

@@ -1,15 +1,17 @@
 """Evaluate: transcribe a manifest, count the errors, failures included, and say where they are."""
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
 
+from ctcasr.batching import Stretch, classify_frames
 from ctcasr.bundle import describe_recognizer, find_model, load
-from ctcasr.checking import class_of
-from ctcasr.config import DecodeConfig
+from ctcasr.checking import class_of, stretches_of
+from ctcasr.config import DecodeConfig, RunConfig
 from ctcasr.device import pick_device
 from ctcasr.distributed import ALONE, World, join_world
 from ctcasr.files import write_text
@@ -26,7 +28,7 @@ from ctcasr.reporting.html.examples import SHOWN, Examples, choose_examples, des
 from ctcasr.reporting.nist_export import NistFormat, Place
 from ctcasr.scoring import Costs, Failed, Provenance, Reference, Results, score_utterances
 from ctcasr.scoring.analysis import analyse
-from ctcasr.scoring.classes import ClassScore, score_classes
+from ctcasr.scoring.classes import score_classes
 from ctcasr.scoring.results import FieldValue, find_clusters
 from ctcasr.scoring.significance import BY_SPEAKER
 from ctcasr.text_rules import apply_rules
@@ -119,7 +121,8 @@ def evaluate_with(
 ) -> Results:
     """Transcribe the items of a manifest that have a text, score them, and write the results.
 
-    Of a model that writes no text, the one label of each recording is scored as if it were one.
+    Of a model that writes no text, what stands in the transcript is scored as if it were one: the
+    labels that its frames run through, or the one label of each recording.
 
     The real-time factor is that of reading, network and search, with what is measured beside them
     (pipeline/evidence.py) taken off.
@@ -144,25 +147,20 @@ def evaluate_with(
     """
     decode = decode or recognizer.config.decode
     with world.agreed():
-        field = recognizer.config.heads.utterance.field
+        heads = recognizer.config.heads
+        first = "text" if recognizer.writes_text else heads.frame.field or heads.utterance.field
         inputs, without_text = read_labelled(
             manifest,
             why="to score against; use `ctcasr transcribe` for recordings without",
-            field="text" if recognizer.writes_text else field or "",
+            field=first or "text",
         )
         rules = tuple(rules if rules is not None else recognizer.config.score.rules)
         seen = None
         if options.seen is not None and recognizer.writes_text:
             seen = words_of(options.seen, rules)
         utterances = [*(item.utterance for item in inputs), *without_text]
-        labels = {
-            u.id: class_of(u, field, rules=recognizer.config.text.rules) if field else None
-            for u in utterances
-        }
         references = [
-            Reference(
-                u.id, u.text if recognizer.writes_text else labels[u.id], u.speaker, fields_of(u)
-            )
+            Reference(u.id, _reference_text(recognizer, u), u.speaker, fields_of(u))
             for u in utterances
         ]
         find_clusters(references, options.cluster)  # refused before anything is computed
@@ -212,8 +210,7 @@ def evaluate_with(
         if decode.beam and recognizer.writes_text:
             kind = recognizer.decoder(decode, workers=workers).confidence_kind
             results = replace(results, confidence_kind=kind)
-        if field is not None:
-            results = replace(results, label=_score_labels(field, labels, results, transcripts))
+        results = _score_other_heads(recognizer, results, utterances, transcripts)
         lines = [json.dumps(t.to_json(), ensure_ascii=False) + "\n" for t in transcripts]
         write_text(out / "hypotheses.jsonl", "".join(lines))
         export(out, _timed(results, transcripts), options.exports)
@@ -233,21 +230,77 @@ def evaluate_with(
     return world.from_first(conclude)
 
 
-def _score_labels(
-    field: str,
-    labels: Mapping[str, str | None],
+def _reference_text(recognizer: Recognizer, utterance: Utterance) -> str | None:
+    """Return what stands for the text of an item: that of the model's first head."""
+    heads, rules = recognizer.config.heads, recognizer.config.text.rules
+    if recognizer.writes_text:
+        return utterance.text
+    if heads.frame.field is not None:
+        stretches = stretches_of(utterance, heads.frame.field)
+        return None if stretches is None else " ".join(text for *_, text in stretches)
+    assert heads.utterance.field is not None
+    return class_of(utterance, heads.utterance.field, rules=rules)
+
+
+def _score_other_heads(
+    recognizer: Recognizer,
     results: Results,
+    utterances: Sequence[Utterance],
     transcripts: Sequence[Transcript],
-) -> ClassScore:
-    """Compare the labels of the scored recordings with those in the manifest, by id."""
-    found = {one.id: one.label.text for one in transcripts if one.label is not None}
-    ids = [utterance.id for utterance in results.utterances]
-    return score_classes(
-        field,
-        [labels[one] for one in ids],
-        [found.get(one) for one in ids],
-        results.clusters.names,
-    )
+) -> Results:
+    """Add the errors of labels of whole recordings, and of frames, where the model gives them."""
+    heads, rules = recognizer.config.heads, recognizer.config.text.rules
+    by_id = {one.id: one for one in utterances}
+    found = {one.id: one for one in transcripts}
+    pairs = [(by_id[one.id], found.get(one.id)) for one in results.utterances]
+    clusters, seed = results.clusters.names, recognizer.config.seed
+    if heads.utterance.field is not None:
+        labels = [class_of(one, heads.utterance.field, rules=rules) for one, _ in pairs]
+        score = score_classes(
+            heads.utterance.field,
+            [None if label is None else [label] for label in labels],
+            [[made.label.text] if made and made.label else [] for _, made in pairs],
+            clusters,
+            seed=seed,
+        )
+        results = replace(results, label=score)
+    if heads.frame.field is not None:
+        frames = [_frames(recognizer.config, one, made) for one, made in pairs]
+        score = score_classes(
+            heads.frame.field,
+            [right for right, _ in frames],
+            [given for _, given in frames],
+            clusters,
+            seed=seed,
+        )
+        results = replace(results, frames=score)
+    return results
+
+
+def _frames(
+    config: RunConfig, utterance: Utterance, transcript: Transcript | None
+) -> tuple[list[str] | None, list[str]]:
+    """Return the label of each frame of an item, and what was given; "" is nothing."""
+    stretches = stretches_of(utterance, config.heads.frame.field or "")
+    if stretches is None:
+        return None, []
+    frame_s = config.frame_seconds
+    if transcript is None or transcript.duration is None:  # all of its frames are wrong
+        last = max((end for _, end, _ in stretches), default=0.0)
+        return _spell(stretches, math.ceil(last / frame_s), frame_s), []
+    num_samples = round(transcript.duration * config.frontend.sample_rate)
+    num_frames = config.num_encoder_frames(num_samples)
+    begin = transcript.offset
+    given = [(one.start - begin, one.end - begin, one.text) for one in transcript.frames]
+    return _spell(stretches, num_frames, frame_s), _spell(given, num_frames, frame_s)
+
+
+def _spell(
+    stretches: Sequence[tuple[float, float, str]], num_frames: int, frame_s: float
+) -> list[str]:
+    names = ["", *sorted({text for *_, text in stretches} - {""})]
+    placed = [Stretch(start, end, names.index(text)) for start, end, text in stretches]
+    return [names[label] for label in classify_frames(placed, num_frames, frame_s=frame_s)]
 
 
 def _timed(results: Results, transcripts: Sequence[Transcript]) -> Scored:

@@ -1,4 +1,4 @@
-"""Pieces: utterances cut between their words, to be put together anew while training.
+"""Manifests made of an alignment: utterances cut between their words, or with their words' times.
 
 With little text a recognizer learns by heart which word, and which letter, comes after which, and
 then writes that where something else was said. Cut into pieces of a few words, which
@@ -43,6 +43,35 @@ def write_pieces(
     pieces = [piece for utterance in whole for piece in cut(utterance, words.get(utterance.id, ()))]
     write_manifest(out, [*whole, *pieces])
     return len(pieces)
+
+
+def write_timed(
+    out: Path, utterances: Iterable[Utterance], words: Mapping[str, Sequence[TimedWord]]
+) -> int:
+    """Write a manifest of the utterances that could be aligned, with `words`: what is said when.
+
+    Args:
+        out: the manifest to write.
+        utterances: labelled.
+        words: of the utterances that could be aligned, by id.
+
+    Returns:
+        How many there are.
+
+    Raises:
+        ManifestError, OutputError: see `write_manifest`.
+    """
+    timed = [
+        replace(one, extra={**one.extra, "words": [_times(word) for word in words.get(one.id, ())]})
+        for one in utterances
+        if words.get(one.id) or one.text == ""
+    ]
+    write_manifest(out, timed)
+    return len(timed)
+
+
+def _times(word: TimedWord) -> dict[str, str | float]:
+    return {"text": word.text, "start": round(word.start, 3), "end": round(word.end, 3)}
 
 
 def cut(utterance: Utterance, words: Sequence[TimedWord]) -> Iterator[Utterance]:

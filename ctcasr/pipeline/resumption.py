@@ -21,6 +21,7 @@ def describe_run(
     computing: Computing,
     *,
     classes: Sequence[str] = (),
+    frame_classes: Sequence[str] = (),
     processes: int = 1,
 ) -> dict[str, Any]:
     """Return what a run is, for its checkpoints: plain values."""
@@ -29,6 +30,7 @@ def describe_run(
         "config": config.model_dump(mode="json"),
         "labels": list(alphabet.labels),
         "classes": list(classes),
+        "frame_classes": list(frame_classes),
         "setting": {
             "ctcasr": found["ctcasr"],
             "torch": found["torch"],
@@ -65,6 +67,7 @@ def _require_same_labels(checkpoint: Checkpoint, now: Mapping[str, Any]) -> None
     for kind, what, source in (
         ("labels", "alphabet", "texts"),
         ("classes", "set of labels of whole recordings", "manifest"),
+        ("frame_classes", "set of labels of frames", "manifest"),
     ):
         old, new = before.get(kind, []), now[kind]
         if old != new:

@@ -12,8 +12,16 @@ import torch
 from torch import Tensor
 
 from ctcasr.alphabet import NO_TEXT, Alphabet, build_alphabet
+from ctcasr.batching import Stretch
 from ctcasr.bundle import load, save_recognizer
-from ctcasr.checking import Unusable, class_of, classes_of, find_usable
+from ctcasr.checking import (
+    Unusable,
+    class_of,
+    classes_of,
+    find_usable,
+    frame_classes_of,
+    stretches_of,
+)
 from ctcasr.config import OnBad, RunConfig
 from ctcasr.decoder import TextDecoder, read_sources
 from ctcasr.device import compute_deterministically, pick_device
@@ -65,6 +73,7 @@ class TrainingSets:
         train, dev: usable items; dev may be empty.
         alphabet: of the training text; without labels where the model writes none.
         classes: labels of whole recordings, in the order of the utterance head's columns.
+        frame_classes: the same of frames and the frame head.
         skipped: what was put aside, by set.
     """
 
@@ -72,6 +81,7 @@ class TrainingSets:
     dev: tuple[Labelled, ...]
     alphabet: Alphabet
     classes: tuple[str, ...]
+    frame_classes: tuple[str, ...]
     skipped: tuple[tuple[str, Unusable], ...]
 
 
@@ -197,7 +207,13 @@ def _describe(
     world: World,
 ) -> dict[str, Any]:
     return describe_run(
-        config, sets.alphabet, place, computing, classes=sets.classes, processes=world.size
+        config,
+        sets.alphabet,
+        place,
+        computing,
+        classes=sets.classes,
+        frame_classes=sets.frame_classes,
+        processes=world.size,
     )
 
 
@@ -248,7 +264,8 @@ def prepare_sets(config: RunConfig, manifests: dict[str, list[Utterance]]) -> Tr
             f"data.train: {len(classes)} different values of {field!r} (heads.utterance.field), "
             f"and at least 2 are needed to tell apart; name another field, or fill it in"
         )
-    columns = {label: column for column, label in enumerate(classes)}
+    frame_field = config.heads.frame.field
+    frame_classes = () if frame_field is None else frame_classes_of(manifests["train"], frame_field)
     kept: dict[str, tuple[Labelled, ...]] = {"train": (), "dev": ()}
     skipped: list[tuple[str, Unusable]] = []
     for name, utterances in manifests.items():
@@ -260,10 +277,19 @@ def prepare_sets(config: RunConfig, manifests: dict[str, list[Utterance]]) -> Tr
             num_frames=config.num_encoder_frames,
             class_field=field,
             classes=classes,
+            frame_field=frame_field,
+            frame_classes=frame_classes,
             workers=max(1, config.data.workers),
         )
         items = [
-            _label(config, utterance, seconds, alphabet=alphabet, columns=columns)
+            _label(
+                config,
+                utterance,
+                seconds,
+                alphabet=alphabet,
+                classes=classes,
+                frame_classes=frame_classes,
+            )
             for utterance, seconds in usable
         ]
         limit = config.data.max_frames
@@ -272,7 +298,9 @@ def prepare_sets(config: RunConfig, manifests: dict[str, list[Utterance]]) -> Tr
         unusable = [*unusable, *(_too_long(config, item) for item in long)]
         skipped += [(name, bad) for bad in unusable]
         _require_some(config, name, kept[name], unusable)
-    return TrainingSets(kept["train"], kept["dev"], alphabet, classes, tuple(skipped))
+    return TrainingSets(
+        kept["train"], kept["dev"], alphabet, classes, frame_classes, tuple(skipped)
+    )
 
 
 def _label(
@@ -281,7 +309,8 @@ def _label(
     seconds: float,
     *,
     alphabet: Alphabet,
-    columns: Mapping[str, int],
+    classes: Sequence[str],
+    frame_classes: Sequence[str],
 ) -> Labelled:
     """Return a usable utterance with what each head is to give for it."""
     rules, heads = config.text.rules, config.heads
@@ -291,7 +320,16 @@ def _label(
     label = None
     if heads.utterance.field is not None:
         label = class_of(utterance, heads.utterance.field, rules=rules)
-    return Labelled(utterance, labels, seconds, None if label is None else columns[label])
+    stretches = []
+    if heads.frame.field is not None:
+        stretches = stretches_of(utterance, heads.frame.field) or []
+    return Labelled(
+        utterance,
+        labels,
+        seconds,
+        None if label is None else classes.index(label),
+        tuple(Stretch(start, end, frame_classes.index(text)) for start, end, text in stretches),
+    )
 
 
 def make_alphabet(config: RunConfig, texts: Sequence[str]) -> Alphabet:
@@ -413,6 +451,7 @@ def _make_trainer(
         num_features=frontend.num_features,
         num_labels=len(alphabet),
         heads=config.heads,
+        num_frame_classes=len(sets.frame_classes),
         num_classes=len(sets.classes),
     )
     if checkpoint is None and config.training.init_from is not None:
@@ -424,6 +463,7 @@ def _make_trainer(
             sample_rate=frontend.sample_rate,
             hop_ms=frontend.hop_ms,
             batch_frames=config.data.batch_frames,
+            frame_s=config.frame_seconds,
         )
     trainer = Trainer(
         run=folder.path,
@@ -466,6 +506,7 @@ def _training_data(
         sets.train,
         frontend=config.frontend,
         num_encoder_frames=config.num_encoder_frames,
+        frame_s=config.frame_seconds if config.heads.frame.is_present else None,
         augment=config.augment if augmented else NO_AUGMENTATION,
         space=space,
         batch_frames=config.data.batch_frames,
@@ -496,13 +537,14 @@ def _warm_start(
     source = load(config.training.init_from or "", device="cpu")
     matched = match_weights(
         network,
-        HeadLabels(sets.alphabet.labels, sets.classes),
+        HeadLabels(sets.alphabet.labels, sets.frame_classes, sets.classes),
         weights=source.network.state_dict(),
-        labels=HeadLabels(source.alphabet.labels, source.classes),
+        labels=HeadLabels(source.alphabet.labels, source.frame_classes, source.classes),
     )
+    num_labels = len(sets.alphabet) + len(sets.frame_classes) + len(sets.classes)
     observer.on_warning(
         f"started from {source.name}: {matched.tensors} of {matched.all_tensors} tensors, output "
-        f"layer for {matched.labels} of {len(sets.alphabet) + len(sets.classes)} labels"
+        f"layer for {matched.labels} of {num_labels} labels"
     )
 
 
@@ -522,6 +564,7 @@ def _finish(
         sets.alphabet,
         trainer.network,
         classes=sets.classes,
+        frame_classes=sets.frame_classes,
         stats=trainer.features.stats,
         device=trainer.device,
     )
@@ -543,6 +586,8 @@ def _finish(
 
 def _scores(scores: DevScores) -> dict[str, float | None]:
     found = {"dev_cer": scores.dev_cer, "dev_wer": scores.dev_wer}
+    if scores.dev_frame_error is not None:
+        found["dev_frame_error"] = scores.dev_frame_error
     if scores.dev_class_error is not None:
         found["dev_class_error"] = scores.dev_class_error
     return found

@@ -53,7 +53,8 @@ def render_report(results: ResultsLike, *, name: str) -> str:
         _headline(record, name),
         render_error_table({name: record}),
         _explanation(record),
-        *_label_errors(record.get("label")),
+        *_label_errors("Labels of whole recordings", "recordings", record.get("label")),
+        *_label_errors("Labels of frames", "frames", record.get("frames")),
         *_failures(record["items"]["failed"]),
         *_left_out(record["items"].get("unlabelled", ())),
         *render_analysis(record),
@@ -104,22 +105,28 @@ def _explanation(record: Mapping[str, Any]) -> str:
     return "\n\n".join([f"{intervals}CER counts spaces.", *notes_on(record)]) + "\n"
 
 
-def render_label_errors(label: Mapping[str, Any]) -> str:
-    """Return one line about the labels of whole recordings, from the record of results.json."""
+def render_label_errors(results: ResultsLike) -> str:
+    """Return a line about the labels of whole recordings and of frames each, where there are."""
+    record = _as_json(results)
+    kinds = [(record.get("label"), "recordings"), (record.get("frames"), "frames")]
+    return "".join(_label_line(label, what) for label, what in kinds if label is not None)
+
+
+def _label_line(label: Mapping[str, Any], what: str) -> str:
     return (
-        f"{label['field']} of the whole: {label['wrong']:,} of {label['n']:,} wrong, "
+        f"{label['field']}: {label['wrong']:,} of {label['n']:,} {what} wrong, "
         f"{render_rate(label)} %\n"
     )
 
 
-def _label_errors(label: Mapping[str, Any] | None) -> Iterator[str]:
+def _label_errors(title: str, what: str, label: Mapping[str, Any] | None) -> Iterator[str]:
     if label is None:
         return
-    yield "## Labels of whole recordings\n"
-    yield render_label_errors(label)
+    yield f"## {title}\n"
+    yield _label_line(label, what)
     if label["confusions"]:
         rows = [
-            [right, given or NOTHING, str(count)]
+            [right or NOTHING, given or NOTHING, str(count)]
             for right, given, count in label["confusions"][:_WORST]
         ]
         yield render_table(

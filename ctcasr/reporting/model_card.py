@@ -45,10 +45,10 @@ def _outputs(header: Mapping[str, Any]) -> dict[str, str]:
     labels = [label for label in alphabet["labels"] if label != blank]
     if labels:
         facts["writes"] = f"{alphabet['unit']}: {_some(labels)}"
-    classes = header.get("classes", {}).get("utterance", [])
-    if classes:
-        field = header["config"]["heads"]["utterance"]["field"]
-        facts["label of the whole"] = f"{field}: {_some(classes)}"
+    for head, what in (("frame", "label of each frame"), ("utterance", "label of the whole")):
+        classes = [name for name in header.get("classes", {}).get(head, []) if name]
+        if classes:
+            facts[what] = f"{header['config']['heads'][head]['field']}: {_some(classes)}"
     return facts
 
 

@@ -1,4 +1,4 @@
-"""How often the one label of a recording is wrong, and what it is taken for."""
+"""How often the label of a recording, or of a frame, is wrong, and what it is taken for."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from ctcasr.scoring.significance import Interval, bootstrap_interval
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
-    """Errors of the labels of whole recordings.
+    """Errors of the labels of whole recordings, or of frames.
 
     Attributes:
         field: what they are values of, such as "speaker".
-        total: recordings whose label is known; wrong: how many of them got another, or none.
+        total: labels that are known; wrong: how many of them were given as another, or not at all.
         interval: 95 %, of the rate.
         confusions: label, what was given instead ("" for nothing), how often; most often first.
     """
@@ -26,7 +26,7 @@ class ClassScore:
     confusions: tuple[tuple[str, str, int], ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the record "label" of results.json."""
+        """Return the record "label" or "frames" of results.json."""
         return {
             "field": self.field,
             "n": self.total,
@@ -39,35 +39,39 @@ class ClassScore:
 
 def score_classes(
     field: str,
-    references: Sequence[str | None],
-    found: Sequence[str | None],
+    references: Sequence[Sequence[str] | None],
+    found: Sequence[Sequence[str]],
     clusters: Sequence[str],
     *,
     seed: int = 0,
 ) -> ClassScore:
-    """Compare the labels of recordings; one that was given none is wrong.
+    """Compare the labels of recordings: one of the whole, or one for each frame.
 
     Args:
         field: what they are values of.
-        references: what is right; None where nobody knows, which is left out.
-        found: what was given, as many.
+        references: what is right, of each recording; None where nobody knows: it is left out.
+        found: what was given; what is missing at the end is wrong.
         clusters: as many names of what the interval draws together.
         seed: of the interval.
     """
-    known = [
-        (right, label or "", cluster)
-        for right, label, cluster in zip(references, found, clusters, strict=True)
-        if right is not None
-    ]
-    wrong = [right != label for right, label, _ in known]
-    pairs = Counter((right, label) for right, label, _ in known if right != label)
+    pairs: Counter[tuple[str, str]] = Counter()
+    wrong, total, names = [], [], []
+    for right, given, cluster in zip(references, found, clusters, strict=True):
+        if right is None:
+            continue
+        padded = [*given, *[None] * len(right)]
+        errors = [
+            (one, other or "") for one, other in zip(right, padded, strict=False) if one != other
+        ]
+        pairs.update(errors)
+        wrong.append(len(errors))
+        total.append(len(right))
+        names.append(cluster)
     return ClassScore(
         field,
-        total=len(known),
+        total=sum(total),
         wrong=sum(wrong),
-        interval=bootstrap_interval(
-            wrong, [1] * len(wrong), [cluster for *_, cluster in known], seed=seed
-        ),
+        interval=bootstrap_interval(wrong, total, names, seed=seed),
         confusions=tuple(
             (right, label, count)
             for (right, label), count in sorted(pairs.items(), key=lambda one: (-one[1], one[0]))

@@ -157,6 +157,7 @@ class Results:
         provenance: where the results come from.
         confidence_kind: what the measured confidences are; None where there are none.
         label: errors of the one label of each recording; None where the model gives none.
+        frames: errors of the labels of frames; the same.
     """
 
     raw: Score
@@ -171,6 +172,7 @@ class Results:
     provenance: Provenance = Provenance()
     confidence_kind: str | None = None
     label: ClassScore | None = None
+    frames: ClassScore | None = None
 
     @property
     def partial(self) -> bool:
@@ -192,6 +194,7 @@ class Results:
             "costs": self.costs.value,
             "clusters": {"by": self.clusters.by, "n": self.clusters.count},
             **({"label": self.label.to_json()} if self.label else {}),
+            **({"frames": self.frames.to_json()} if self.frames else {}),
             "raw": self.raw.to_json(),
             "normalised": self.normalised.to_json(),
             "items": {

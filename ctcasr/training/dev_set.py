@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ctcasr.alphabet import Alphabet
-from ctcasr.batching import pad_labels, pad_waveforms, plan_batches, stack_classes
+from ctcasr.batching import classify_frames, pad_labels, pad_waveforms, plan_batches, stack_classes
 from ctcasr.decoding.greedy import best_path
 from ctcasr.errors import TrainingError
 from ctcasr.frontends.features import FeatureExtractor
 from ctcasr.frontends.utterance_audio import load_utterance
+from ctcasr.models.classes import class_loss
 from ctcasr.models.ctc import ctc_loss
+from ctcasr.models.lengths import padding_mask
 from ctcasr.models.network import Network
-from ctcasr.models.utterance import class_loss
 from ctcasr.scoring.error_rate import ErrorCounts, count_errors
 from ctcasr.training.loading import Labelled
 
@@ -32,6 +33,7 @@ class DevScores:
         dev_cer, dev_wer: fractions, by best path; None without a CTC head.
         blank_share: frames whose most probable symbol is blank.
         dev_class_error: share of wrong labels of utterances; None without such a head.
+        dev_frame_error: the same of frames.
     """
 
     dev_loss: float | None = None
@@ -39,19 +41,36 @@ class DevScores:
     dev_wer: float | None = None
     blank_share: float | None = None
     dev_class_error: float | None = None
+    dev_frame_error: float | None = None
 
     @property
     def error(self) -> float | None:
-        """What epochs are chosen by: the CER, or else the class error."""
-        return self.dev_class_error if self.dev_cer is None else self.dev_cer
+        """What epochs are chosen by: the CER, or else the frame error, or the class error."""
+        errors = (self.dev_cer, self.dev_frame_error, self.dev_class_error)
+        return next((error for error in errors if error is not None), None)
 
 
 class DevSet:
-    """Recordings and transcripts held in memory, in batches of similar length."""
+    """Recordings and what each head is to give for them, held in memory, in batches of like length.
+
+    Args:
+        items: the recordings.
+        sample_rate: Hz, of the model.
+        hop_ms: from one feature frame to the next.
+        batch_frames: most feature frames in a batch, padding included.
+        frame_s: seconds from one frame of the encoder's output to the next, for a frame head.
+    """
 
     def __init__(
-        self, items: Sequence[Labelled], *, sample_rate: int, hop_ms: float, batch_frames: int
+        self,
+        items: Sequence[Labelled],
+        *,
+        sample_rate: int,
+        hop_ms: float,
+        batch_frames: int,
+        frame_s: float = 0.0,
     ) -> None:
+        self._frame_s = frame_s
         lengths = [max(1, round(item.seconds * 1000 / hop_ms)) for item in items]
         self._batches: list[tuple[list[Labelled], list[NDArray[np.float32]]]] = []
         for batch in plan_batches(lengths, max_frames=batch_frames):
@@ -67,22 +86,43 @@ class DevSet:
         Raises:
             TrainingError: the network's output is NaN.
         """
-        text, classes = _TextErrors(alphabet), _ClassErrors()
+        text, frames, classes = _TextErrors(alphabet), _ClassErrors(), _ClassErrors()
         for items, waveforms in self._batches:
             padded, lengths = pad_waveforms(waveforms)
             outputs = network.outputs(*features(padded.to(device), lengths.to(device)))
             if outputs.ctc:
                 text.count(items, *outputs.ctc[-1])
+            if outputs.frame is not None:
+                valid = padding_mask(outputs.lengths, outputs.frame.shape[1])
+                _require_numbers(items, outputs.frame, outputs.lengths)
+                found = outputs.frame[valid]
+                frames.count(found, self._frame_classes(items, outputs.lengths).to(found.device))
             if outputs.utterance is not None:
-                classes.count(items, outputs.utterance)
-        loss = text.mean_loss if network.heads.ctc.is_present else classes.mean_loss
+                every = torch.ones(len(items), dtype=torch.int64)
+                _require_numbers(items, outputs.utterance[:, None], every)
+                right = stack_classes([item.utterance_class for item in items])
+                assert right is not None
+                classes.count(outputs.utterance, right.to(device))
+        if network.heads.ctc.is_present:
+            loss = text.mean_loss
+        else:
+            loss = (frames if network.heads.frame.is_present else classes).mean_loss
         return DevScores(
             dev_loss=loss if math.isfinite(loss) else None,
             dev_cer=text.chars.rate,
             dev_wer=text.words.rate,
             blank_share=text.num_blank / text.num_frames if text.num_frames else None,
-            dev_class_error=classes.num_wrong / classes.num_items if classes.num_items else None,
+            dev_class_error=classes.rate,
+            dev_frame_error=frames.rate,
         )
+
+    def _frame_classes(self, items: Sequence[Labelled], lengths: Tensor) -> Tensor:
+        """Return the classes of all frames that are no padding, one utterance after another."""
+        rows = [
+            classify_frames(item.stretches, length, frame_s=self._frame_s)
+            for item, length in zip(items, lengths.tolist(), strict=True)
+        ]
+        return torch.from_numpy(np.concatenate(rows))
 
 
 class _TextErrors:
@@ -120,7 +160,7 @@ class _TextErrors:
 
 
 class _ClassErrors:
-    """What the utterance head gets wrong."""
+    """What a head gets wrong that gives one class to each item: utterance or frame."""
 
     def __init__(self) -> None:
         self.num_items = self.num_wrong = 0
@@ -128,17 +168,18 @@ class _ClassErrors:
 
     @property
     def mean_loss(self) -> float:
-        """Nats per utterance."""
+        """Nats per item."""
         return self._loss / max(1, self.num_items)
 
-    def count(self, items: Sequence[Labelled], logits: Tensor) -> None:
-        classes = stack_classes([item.utterance_class for item in items])
-        assert classes is not None
-        classes = classes.to(logits.device)
-        _require_numbers(items, logits[:, None], torch.ones(len(items)).long())
+    @property
+    def rate(self) -> float | None:
+        """Share of the items whose class is wrong; None of none."""
+        return self.num_wrong / self.num_items if self.num_items else None
+
+    def count(self, logits: Tensor, classes: Tensor) -> None:
         self._loss += float(class_loss(logits, classes).sum())
         self.num_wrong += int((logits.argmax(-1) != classes).sum())
-        self.num_items += len(items)
+        self.num_items += len(classes)
 
 
 def _require_numbers(items: Sequence[Labelled], log_probs: Tensor, frames: Tensor) -> None:

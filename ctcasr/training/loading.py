@@ -19,7 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctcasr.alphabet import frames_needed
-from ctcasr.batching import Batch, pad_labels, pad_waveforms, plan_batches, stack_classes
+from ctcasr.batching import (
+    Batch,
+    Stretch,
+    classify_frames,
+    pad_classes,
+    pad_labels,
+    pad_waveforms,
+    plan_batches,
+    stack_classes,
+)
 from ctcasr.distributed import ALONE, World
 from ctcasr.errors import AudioError, TrainingError
 from ctcasr.frontends.augmentation import (
@@ -30,6 +39,7 @@ from ctcasr.frontends.augmentation import (
     draw_distortion,
     join_waveforms,
     keyed_generator,
+    part_spans,
     trim_edges,
 )
 from ctcasr.frontends.spectral import FrontendConfig
@@ -51,12 +61,14 @@ class Labelled:
         labels: ids, for the CTC head; none where there is no such head.
         seconds: that it lasts.
         utterance_class: the one label of the whole, for the utterance head.
+        stretches: what is heard when, for the frame head.
     """
 
     utterance: Utterance
     labels: tuple[int, ...]
     seconds: float
     utterance_class: int | None = None
+    stretches: tuple[Stretch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +154,7 @@ class TrainingData:
         frontend: what the recordings will become.
         augment: how they are varied.
         num_encoder_frames: N samples -> T', the frames that labels are aligned with.
+        frame_s: seconds from one frame to the next, where each is to have a class; None where not.
         space: label ids between joined transcripts; empty where words are labels.
         batch_frames: most feature frames in a batch, padding included.
         batch_size: most utterances in a batch; None sets no limit.
@@ -159,6 +172,7 @@ class TrainingData:
         frontend: FrontendConfig,
         augment: AugmentConfig,
         num_encoder_frames: Callable[[int], int],
+        frame_s: float | None = None,
         space: tuple[int, ...],
         batch_frames: int,
         batch_size: int | None = None,
@@ -172,6 +186,7 @@ class TrainingData:
         self._frontend = frontend
         self._augment = augment
         self._num_encoder_frames = num_encoder_frames
+        self._frame_s = frame_s
         self._space = space
         self._batch_frames = batch_frames
         self._batch_size = batch_size
@@ -303,7 +318,31 @@ class TrainingData:
         ids = tuple(plan.id for plan in plans)
         # Joined recordings are of one speaker, the only class that may be joined.
         classes = stack_classes([plan.parts[0].utterance_class for plan in plans])
-        return Batch(ids, padded, lengths, labels, label_lengths, distortion, classes)
+        frames = None
+        if self._frame_s is not None:
+            frames = pad_classes(
+                [
+                    self._frame_classes(plan, len(samples), frame_s=self._frame_s)
+                    for plan, samples in zip(plans, waveforms, strict=True)
+                ]
+            )
+        return Batch(ids, padded, lengths, labels, label_lengths, distortion, classes, frames)
+
+    def _frame_classes(self, plan: _Plan, num_samples: int, *, frame_s: float) -> NDArray[np.int64]:
+        """Return (T',) what is heard in each frame of an example, joined and distorted."""
+        rate, speed = self._frontend.sample_rate, plan.distortion.speed
+        sizes = [round(part.seconds * rate) for part in plan.parts]
+        spans = part_spans(sizes, plan.pauses_ms, sample_rate=rate)
+
+        def place(seconds: float, first: int) -> float:
+            return (first / rate + seconds) / speed + plan.distortion.shift_ms / 1000
+
+        stretches = [
+            Stretch(place(one.start, first), place(one.end, first), one.label)
+            for part, (first, _) in zip(plan.parts, spans, strict=True)
+            for one in part.stretches
+        ]
+        return classify_frames(stretches, self._num_encoder_frames(num_samples), frame_s=frame_s)
 
     def _labels(self, plan: _Plan) -> tuple[int, ...]:
         labels = plan.parts[0].labels

@@ -11,7 +11,15 @@ from ctcasr.errors import OutputError, RunFolderError
 from ctcasr.files import read_lines, write_text
 
 _MAY_LACK = frozenset(
-    {"clipped", "dev_loss", "dev_cer", "dev_wer", "blank_share", "dev_class_error"}
+    {
+        "clipped",
+        "dev_loss",
+        "dev_cer",
+        "dev_wer",
+        "blank_share",
+        "dev_class_error",
+        "dev_frame_error",
+    }
 )
 
 
@@ -58,6 +66,7 @@ class EpochReport:
         seconds, cpu_seconds: wall and processor time, dev set included.
         skipped: recordings that could not be read, steps that were not finite.
         dev_class_error: share of the dev set whose one label is wrong; None without such a head.
+        dev_frame_error: share of its frames whose label is wrong; None without such a head.
     """
 
     epoch: int
@@ -78,6 +87,7 @@ class EpochReport:
     cpu_seconds: float
     skipped: int
     dev_class_error: float | None = None
+    dev_frame_error: float | None = None
 
 
 class TrainingObserver(Protocol):

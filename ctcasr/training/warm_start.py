@@ -5,7 +5,7 @@ row to wherever its column is now, and a new label keeps its fresh one.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -15,12 +15,10 @@ from ctcasr.models.network import Network
 
 @dataclass(frozen=True, slots=True)
 class HeadLabels:
-    """What the columns of a model's output layers stand for: the CTC head's, the utterance head's.
-
-    A head that the model lacks has none.
-    """
+    """What the columns of each head's output layer stand for; of one that is not there, none."""
 
     ctc: Sequence[str] = ()
+    frame: Sequence[str] = ()
     utterance: Sequence[str] = ()
 
     def of(self, tensor: str) -> Sequence[str] | None:
@@ -28,7 +26,7 @@ class HeadLabels:
         head, _, part = tensor.partition(".")
         if not part.startswith("output."):
             return None
-        return {"ctc": self.ctc, "utterance": self.utterance}.get(head)
+        return {"ctc": self.ctc, "frame": self.frame, "utterance": self.utterance}.get(head)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +63,9 @@ def match_weights(
             elif rows is None and other.shape == tensor.shape:
                 tensor.copy_(other)
                 taken += 1
-    known = [*_shared(own.ctc, labels.ctc), *_shared(own.utterance, labels.utterance)]
-    return Matched(taken, len(state), len(known))
+    pairs = [(getattr(own, each.name), getattr(labels, each.name)) for each in fields(own)]
+    known = sum(len(_shared(names, others)) for names, others in pairs)
+    return Matched(taken, len(state), known)
 
 
 def _shared(own: Sequence[str], others: Sequence[str]) -> list[tuple[int, int]]:

@@ -26,7 +26,12 @@ _CHARTS: Sequence[tuple[str, Axis, Mapping[str, str], str]] = (
     (
         "dev error rates",
         Axis("error rate", low=0, is_share=True),
-        {"dev_cer": "characters", "dev_wer": "words", "dev_class_error": "labels of the whole"},
+        {
+            "dev_cer": "characters",
+            "dev_wer": "words",
+            "dev_class_error": "labels of the whole",
+            "dev_frame_error": "frames",
+        },
         "Error rates on the dev set, text by best path.",
     ),
     (
