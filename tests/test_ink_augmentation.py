@@ -12,7 +12,9 @@ from ctcasr.frontends.ink_augmentation import (
     distort_ink,
     draw_ink_distortion,
 )
+from ctcasr.frontends.ink_features import InkFrontendConfig, ink_frames
 from ctcasr.frontends.ink_normalisation import level_slope, rotate, slant
+from ctcasr.frontends.pen_strokes import Ink
 from tests.ink_cases import any_ink, wavy_line
 
 LINE = wavy_line()  # letters 10 high
@@ -20,7 +22,7 @@ NEUTRAL = draw_ink_distortion(NO_INK_AUGMENTATION, seed=0, epoch=0, item="a")
 
 
 def change(ink, **values):
-    return distort_ink(ink, dataclasses.replace(NEUTRAL, **values))
+    return distort_ink(ink, dataclasses.replace(NEUTRAL, **values))[0]
 
 
 def shift(ink, **values):
@@ -39,14 +41,13 @@ def test_a_draw_depends_on_seed_epoch_and_item_alone():
 
 def test_the_same_distortion_gives_the_same_ink():
     distortion = draw_ink_distortion(InkAugmentConfig(), seed=1, epoch=1, item="a")
-    np.testing.assert_array_equal(
-        distort_ink(LINE, distortion).points, distort_ink(LINE, distortion).points
-    )
+    first, second = (distort_ink(LINE, distortion)[0].points for _ in range(2))
+    np.testing.assert_array_equal(first, second)
 
 
 @given(any_ink())
 def test_no_augmentation_leaves_ink_as_it_is(ink):
-    np.testing.assert_allclose(distort_ink(ink, NEUTRAL).points, ink.points, atol=1e-9)
+    np.testing.assert_allclose(distort_ink(ink, NEUTRAL)[0].points, ink.points, atol=1e-9)
 
 
 @given(st.floats(-10, 10))
@@ -105,17 +106,42 @@ def test_point_noise_moves_each_point_on_its_own():
     assert abs(np.corrcoef(shifts[1:, 0], shifts[:-1, 0])[0, 1]) < 0.1
 
 
-def test_strokes_are_dropped_as_often_as_asked_for():
-    kept = [change(LINE, stroke_drop=0.3, seed=seed).num_strokes for seed in range(50)]
-    assert np.mean(kept) == pytest.approx(0.7 * LINE.num_strokes, rel=0.05)
+def test_dots_are_dropped_as_often_as_asked_for_and_letters_never():
+    dots = [np.array([[10.0 * n, -15.0]]) for n in range(40)]
+    ink = Ink.from_strokes([*LINE.strokes(), *dots], item="a")
+    lost = []
+    for seed in range(50):
+        distortion = dataclasses.replace(NEUTRAL, stroke_drop=0.3, seed=seed)
+        changed, kept = distort_ink(ink, distortion)
+        assert kept[: len(LINE)].tolist() == list(range(len(LINE)))
+        np.testing.assert_allclose(changed.points, ink.points[kept])
+        lost.append(ink.num_strokes - changed.num_strokes)
+    assert np.mean(lost) == pytest.approx(0.3 * len(dots), rel=0.1)
 
 
 @given(any_ink(), st.integers(0, 99))
 def test_any_ink_survives_strong_augmentation(ink, seed):
     strong = InkAugmentConfig(
-        rotation_degrees=(-30, 30), slant=(-1, 1), elastic=1, stroke_drop=0.9, point_noise=0.3
+        rotation_degrees=(-30, 30), slant=(-1, 1), elastic=1, stroke_drop=1, point_noise=0.3
     )
-    changed = distort_ink(ink, draw_ink_distortion(strong, seed=seed, epoch=0, item="a"))
+    distortion = draw_ink_distortion(strong, seed=seed, epoch=0, item="a")
+    changed, kept = distort_ink(ink, distortion)
     assert np.isfinite(changed.points).all()
-    assert 1 <= changed.num_strokes <= ink.num_strokes
+    assert 1 <= len(changed) == len(kept)
     assert changed.pen_up[-1]
+
+
+@given(any_ink(), st.integers(0, 9))
+def test_frames_of_distorted_ink_know_where_they_came_from(ink, seed):
+    config = InkAugmentConfig(stroke_drop=0.5)
+    distortion = draw_ink_distortion(config, seed=seed, epoch=0, item="a")
+    frames = ink_frames(ink, InkFrontendConfig(), item="a", distortion=distortion)
+    np.testing.assert_array_equal(ink.stroke_ids[frames.points], frames.strokes)
+    assert (np.diff(frames.strokes) >= 0).all()
+    np.testing.assert_array_equal(np.diff(frames.strokes) > 0, frames.sampled.pen_up[:-1])
+
+
+def test_distortion_comes_after_normalisation():
+    distortion = dataclasses.replace(NEUTRAL, slant=0.5)
+    frames = ink_frames(LINE, InkFrontendConfig(), item="a", distortion=distortion)
+    assert slant(frames.sampled) == pytest.approx(0.5, abs=0.05)

@@ -97,6 +97,13 @@ def test_a_steep_line_has_no_outliers():
     assert is_near_line(LINE.moved(rotate(LINE.points, math.radians(35)))).all()
 
 
+def test_an_outlier_is_one_beside_a_steep_line_too():
+    above = np.array([[150.0, -80.0], [160.0, -80.0]])
+    ink = Ink.from_strokes([*LINE.strokes(), above], item="a")
+    steep = ink.moved(rotate(ink.points, math.radians(35)))
+    assert np.flatnonzero(~is_near_line(steep)).tolist() == [LINE.num_strokes]
+
+
 def test_turns_are_found_with_how_far_the_pen_goes_about_them():
     stroke = np.array([[0.0, 0], [1, 4], [2, 4], [3, 3], [4, 9]])
     tops, bottoms = turning_points(

@@ -3,10 +3,10 @@
 Every draw is keyed by (seed, epoch, item) and made at once, in `draw_ink_distortion`, as for
 recordings. What is drawn counts in shares of the ink's own size, so that it suits every device.
 
-Ink that is normalised afterwards loses what normalisation takes away (rotation, slant, size) and
-keeps the traces that its estimates leave: that is what a new writer would bring. Sources: Simard,
-Steinkraus and Platt 2003 (elastic distortion); Graves 2013, arXiv:1308.0850 (noise on pen offsets);
-Ko et al. 2015 (speed).
+It is normalised ink that is distorted (`ink_features.ink_frames`): normalisation would take
+rotation, slant and size away again.
+
+Sources: Simard, Steinkraus and Platt 2003 (elastic distortion); Ko et al. 2015 (speed).
 """
 
 import math
@@ -50,8 +50,8 @@ class InkAugmentConfig(Section):
     stroke_shift: float = Field(0.05, ge=0)
     """Size of a random shift of each stroke as a whole, in heights of the small letters."""
 
-    stroke_drop: float = Field(0.02, ge=0, le=1)
-    """Share of the strokes that are left out, as by a pen that lost touch."""
+    stroke_drop: float = Field(0.05, ge=0, le=1)
+    """Share of the short strokes (dots, bars) that are left out, as by a pen that lost touch."""
 
     point_noise: float = Field(0.01, ge=0)
     """Size of a random shift of every point, in heights of the small letters."""
@@ -112,16 +112,20 @@ def draw_ink_distortion(
     )
 
 
-def distort_ink(ink: Ink, distortion: InkDistortion) -> Ink:
-    """Return ink turned, sheared, stretched, bent and roughened as drawn; one stroke always stays.
+def distort_ink(ink: Ink, distortion: InkDistortion) -> tuple[Ink, NDArray[np.int64]]:
+    """Return ink distorted as drawn, and which (N',) points of the given ink it keeps.
 
-    Its middle stays where it was.
+    Its middle stays where it was. Only strokes shorter than small letters are high can be left out,
+    since a longer one may be a whole letter or word; one stroke always stays.
     """
     generators = np.random.default_rng(distortion.seed).spawn(4)
     _, letter = text_lines(ink)
-    dropped = generators[0].random(ink.num_strokes) < distortion.stroke_drop
-    if dropped.any() and not dropped.all():
-        ink = ink.take_strokes(~dropped)
+    short = np.array([_length(stroke) < letter for stroke in ink.strokes()])
+    stays = ~short | (generators[0].random(ink.num_strokes) >= distortion.stroke_drop)
+    if not stays.any():
+        stays[0] = True
+    kept = np.flatnonzero(stays[ink.stroke_ids])
+    ink = ink.take_strokes(stays)
     points = ink.points
     if distortion.elastic:
         waves = _smooth_shift(points / (letter * distortion.elastic_width), generators[1])
@@ -136,7 +140,11 @@ def distort_ink(ink: Ink, distortion: InkDistortion) -> Ink:
     points = (points - middle) * distortion.scale * np.array([distortion.stretch, 1.0])
     points = rotate(shear(points, distortion.slant), math.radians(distortion.rotation_degrees))
     times = None if ink.times is None else ink.times / distortion.speed
-    return replace(ink, points=points + middle, times=times)
+    return replace(ink, points=points + middle, times=times), kept
+
+
+def _length(stroke: NDArray[np.float64]) -> float:
+    return float(np.hypot(*np.diff(stroke, axis=0).T).sum())
 
 
 def _smooth_shift(

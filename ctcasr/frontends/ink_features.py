@@ -31,8 +31,7 @@ off at the ends of the item; u and v stand for its first and last frame.
     context_00 ... context_22 (17 to 25)    frames in each cell of a 3 x 3 map about the frame, row
                                             by row from the top; a cell is half an x-height wide
 
-Counts are log(1 + n). With steps that leave out "size", an x-height is a unit of the device. No
-torch.
+Counts are log(1 + n). With steps that leave out "size", an x-height is a unit of the device.
 
 Sources: Graves et al. 2009, IEEE PAMI 31(5), section 3.1, "online data"; Liwicki and Bunke 2006,
 "HMM-based on-line recognition of handwritten whiteboard notes", section 3.
@@ -46,6 +45,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ctcasr.errors import InkError
+from ctcasr.frontends.ink_augmentation import InkDistortion, distort_ink
 from ctcasr.frontends.ink_normalisation import InkStep, normalise_ink
 from ctcasr.frontends.pen_strokes import Ink
 from ctcasr.settings import Section
@@ -135,13 +135,24 @@ class InkFrames:
     strokes: NDArray[np.int64]
 
 
-def ink_frames(ink: Ink, config: InkFrontendConfig, *, item: str) -> InkFrames:
+def ink_frames(
+    ink: Ink, config: InkFrontendConfig, *, item: str, distortion: InkDistortion | None = None
+) -> InkFrames:
     """Return the features of one item, at least one frame.
+
+    Args:
+        ink: as it was read.
+        config: which features.
+        item: named in errors.
+        distortion: what is done to the normalised ink while training.
 
     Raises:
         InkError: times are needed and there are none; more than `MAX_FRAMES` frames.
     """
     normal, kept = normalise_ink(ink, config.normalisation)
+    if distortion is not None:
+        normal, left = distort_ink(normal, distortion)
+        kept = kept[left]
     sampled, nearest = resample_ink(
         normal, step=config.step, by_time=config.resampling == "time", item=item
     )
@@ -182,12 +193,9 @@ def resample_ink(
     stroke = np.repeat(np.arange(len(counts)), counts)
     nth = np.arange(len(stroke)) - np.repeat(np.cumsum(counts) - counts, counts)
     share = nth / np.maximum(parts, 1)[stroke]
-    # Strokes are set apart along the way, so that nothing is drawn between them.
-    gap = 1.0 + float(way[-1])
-    at = way[starts][stroke] + share * sizes[stroke] + gap * stroke
-    known = way + gap * ink.stroke_ids
-    index = np.interp(at, known, np.arange(len(way), dtype=np.float64))
-    index = np.clip(index, starts[stroke], ends[stroke])
+    at = way[starts][stroke] + share * sizes[stroke]
+    index = np.interp(at, way, np.arange(len(way), dtype=np.float64))
+    index = np.clip(index, starts[stroke], ends[stroke])  # nothing is drawn in the air
     index[nth == 0] = starts
     index[(nth > 0) & (nth == parts[stroke])] = ends[parts > 0]
     below = np.floor(index).astype(np.int64)
@@ -266,10 +274,8 @@ def pen_speed(ink: Ink) -> NDArray[np.float64]:
 
 
 def _way(ink: Ink) -> NDArray[np.float64]:
-    """Return the (N,) length of ink drawn up to each point; the air counts nothing."""
-    lengths = np.hypot(*np.diff(ink.points, axis=0).T)
-    lengths[ink.pen_up[:-1]] = 0
-    way: NDArray[np.float64] = np.r_[0.0, np.cumsum(lengths)]
+    """Return the (N,) way of the pen up to each point, on paper and in the air."""
+    way: NDArray[np.float64] = np.r_[0.0, np.cumsum(np.hypot(*np.diff(ink.points, axis=0).T))]
     return way
 
 
@@ -308,7 +314,8 @@ def _vicinity(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (T, 5): aspect, slope as cosine and sine, curliness and linearity of the vicinity."""
     at = np.arange(len(points))[:, None] + np.arange(-VICINITY, VICINITY + 1)
     real = (at >= 0) & (at < len(points))
-    near = points[np.clip(at, 0, len(points) - 1)]  # (T, 7, 2): the ends repeat, which adds no way
+    # (T, 7, 2): at either end its point repeats, which adds neither way nor distance.
+    near = points[np.clip(at, 0, len(points) - 1)]
     width, height = np.moveaxis(np.ptp(near, axis=1), 1, 0)
     larger = np.maximum(width, height)
     way = np.hypot(*np.moveaxis(np.diff(near, axis=1), 2, 0)).sum(axis=1)
@@ -321,7 +328,7 @@ def _vicinity(points: NDArray[np.float64]) -> NDArray[np.float64]:
             np.divide(height - width, extent, out=np.zeros(len(points)), where=extent > 0),
             slope,
             np.divide(way, larger, out=np.ones(len(points)), where=larger > 0),
-            (np.square(across) * real).sum(axis=1) / real.sum(axis=1),
+            np.square(across).sum(axis=1) / real.sum(axis=1),
         ]
     )
 

@@ -32,7 +32,7 @@ MAX_SLOPE = math.tan(math.radians(45))
 MAX_SLANT = math.tan(math.radians(60))
 
 _OUTLIER_HEIGHTS = 4.0  # of the middle half of the ink, both ways: beyond tall letters and loops
-_LINE_ASPECT = 3.0  # narrower ink is a word or less, and its turning points say no slope
+_LINE_ASPECT = 1.8  # of the middle half; narrower ink says no slope, a line at 45 degrees does
 _MIN_TURNS = 6  # tops or bottoms, for a median over their pairs
 _MAX_TURNS = 60  # more say nothing new, and pairs are many
 _FAR_SHARE = 0.2  # pairs of turning points nearer than this share of the width are left out
