@@ -182,6 +182,20 @@ def test_bad_inkml_is_named(read, content, message):
         inkml(read, content)
 
 
+def test_groups_in_groups_without_end_are_refused(read):
+    with pytest.raises(InkError, match="too deeply"):
+        inkml(read, "<traceGroup>" * 20_000 + "<trace>1 1</trace>" + "</traceGroup>" * 20_000)
+
+
+@given(st.text(alphabet="0123456789 ,.-#'\"!*?TFae+", max_size=30))
+def test_no_text_of_a_trace_gets_past_the_errors(text):
+    try:
+        rows = ink_files._parse_trace(text, ink_files._TraceFormat(), "a")
+    except InkError:
+        return
+    assert rows.shape[1] == 3
+
+
 @pytest.mark.parametrize(
     "doctype",
     [
@@ -234,7 +248,16 @@ def test_stroke_lists_have_times_or_not(read):
 
 @pytest.mark.parametrize(
     "content",
-    ["{}x", "7", '{"a": 1}', "[[1, 2]]", "[[[1, 2], [3]]]", "[[[1, 2]], [[1, 2, 3]]]", "[null]"],
+    [
+        "{}x",
+        "7",
+        '{"a": 1}',
+        "[[1, 2]]",
+        "[[[1, 2], [3]]]",
+        "[[[1, 2]], [[1, 2, 3]]]",
+        "[null]",
+        f"[[[{10**400}, 1]]]",
+    ],
 )
 def test_other_json_is_refused(read, content):
     with pytest.raises(InkError, match="holds no list of strokes"):

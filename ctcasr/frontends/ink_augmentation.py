@@ -25,7 +25,7 @@ from ctcasr.settings import Section
 class InkAugmentConfig(Section):
     """How ink is varied while training. Section `augment` of a run's YAML file."""
 
-    rotation_degrees: Range = (-3.0, 3.0)
+    rotation_degrees: Range = (-2.0, 2.0)
     """Range of the turn of the whole item, in degrees."""
 
     slant: Range = (-0.3, 0.3)

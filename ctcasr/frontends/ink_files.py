@@ -52,7 +52,7 @@ _TICKS_PER_SECOND = 100
 _TIME_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 _VALUE = re.compile(
     r"\s*(?:(?P<order>[!'\"])\s*)?"
-    r"(?:(?P<hex>-?\s*#[0-9A-Fa-f]+)"
+    r"(?:(?P<hex>-?\s*#[0-9A-Fa-f]{1,16})"
     r"|(?P<number>-?\s*(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)"
     r"|(?P<word>[TF*?]))\s*"
 )
@@ -210,7 +210,7 @@ def _read_stroke_list(path: Path, item: str) -> Ink:
     try:
         strokes = json.loads(_read_bytes(path, item))
         points = [np.asarray(stroke, dtype=np.float64) for stroke in strokes if len(stroke)]
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise _not_strokes(path, item) from error
     widths = {point.shape[1] if point.ndim == 2 else 0 for point in points}
     if not widths <= {2} and not widths <= {3}:
@@ -382,7 +382,12 @@ def _number(text: str, item: str) -> float:
 
 def _read_inkml(root: Element, traces: Sequence[str] | None, item: str) -> Ink:
     document = _InkmlDocument(item)
-    document.walk(root, _TraceFormat(), (), defining=False)
+    try:
+        document.walk(root, _TraceFormat(), (), defining=False)
+    except RecursionError as error:
+        raise InkError(
+            f"{item}: trace groups lie in each other too deeply; flatten them"
+        ) from error
     strokes = document.strokes
     if traces is not None:
         missing = [name for name in traces if name not in document.members]
