@@ -31,7 +31,7 @@ InkStep = Literal["outliers", "slope", "slant", "size"]
 MAX_SLOPE = math.tan(math.radians(45))
 MAX_SLANT = math.tan(math.radians(60))
 
-_OUTLIER_HEIGHTS = 4.0  # of the middle half of the ink, both ways: beyond tall letters and loops
+_OUTLIER_HEIGHTS = 8.0  # of the middle half of the ink, both ways: beyond dots, quotes and loops
 _LINE_ASPECT = 1.8  # of the middle half; narrower ink says no slope, a line at 45 degrees does
 _MIN_TURNS = 6  # tops or bottoms, for a median over their pairs
 _MAX_TURNS = 60  # more say nothing new, and pairs are many
@@ -57,7 +57,7 @@ def normalise_ink(ink: Ink, steps: Sequence[InkStep]) -> tuple[Ink, NDArray[np.i
 def is_near_line(ink: Ink) -> NDArray[np.bool_]:
     """Return (strokes,) False for strokes whose middle is far above or below the line of text.
 
-    Far is 4 times the height of the middle half of the ink, measured from the median and along the
+    Far is 8 times the height of the middle half of the ink, measured from the median and along the
     line's own slope. Where that would leave nothing, everything stays.
     """
     points = ink.points
