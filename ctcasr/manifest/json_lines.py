@@ -54,6 +54,26 @@ def read_manifest(path: Path) -> list[Utterance]:
     return [_utterance(record, resolve) for record in records.values()]
 
 
+def parse_line(line: bytes, where: str, *, folder: Path) -> Utterance:
+    """Return the item of one line that has an id.
+
+    Args:
+        line: as it stands in the file.
+        where: it is, for messages.
+        folder: of its manifest.
+
+    Raises:
+        ManifestError: it is not UTF-8 JSON, or a field is missing or has a wrong value.
+    """
+    try:
+        record = check_fields(_parse(line.decode("utf-8-sig"), where), where)
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{where}: not UTF-8; save the manifest as UTF-8") from error
+    if "id" not in record:
+        raise ManifestError(f"{where}: no 'id'; give the line its own")
+    return _utterance(record, _resolver(folder))
+
+
 def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:
     """Write a manifest atomically; a name that ends in `.gz` is compressed.
 
