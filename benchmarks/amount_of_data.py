@@ -73,7 +73,7 @@ def take_speakers(utterances: Sequence[Utterance], *, minutes: float) -> list[Ut
 
 def seconds_of(utterance: Utterance) -> float:
     """Return how long an utterance lasts, from its manifest line or its file."""
-    return utterance.duration or probe_audio(utterance.audio).duration
+    return utterance.duration or probe_audio(utterance.path).duration
 
 
 if __name__ == "__main__":

@@ -124,7 +124,7 @@ class Bench:
             "epochs": config.training.epochs,
             "workers": config.data.workers,
             "items": [
-                {"audio": str(item.utterance.audio), "labels": item.labels} for item in self.items
+                {"audio": str(item.utterance.path), "labels": item.labels} for item in self.items
             ],
             "batch_size": math.ceil(len(self.items) / steps_per_epoch),
             "steps_per_epoch": steps_per_epoch,

@@ -50,7 +50,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     recognizer = load(args.model, device="cpu")
-    paths = [item.audio for item in read_manifest(args.manifest)]
+    paths = [item.path for item in read_manifest(args.manifest)]
     searches = {"no language model": SearchOptions(args.beam, None, None, None, {}, ())}
     if args.lm:
         with_lm = SearchOptions(args.beam, None, args.lm, args.lexicon, {}, tuple(args.set))

@@ -82,7 +82,7 @@ def main() -> None:
 
 def make_string(recognizer: Recognizer, utterance: Utterance) -> DigitString:
     """Read a string and find where its words sound."""
-    recording = replace(recognizer.prepare(utterance.audio), id=utterance.id)
+    recording = replace(recognizer.prepare(utterance.path), id=utterance.id)
     words = cast(list[dict[str, float]], utterance.extra["words"])
     joints = [(word["start"], word["end"]) for word in words]
     rate = recognizer.sample_rate

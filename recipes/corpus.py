@@ -77,7 +77,7 @@ def with_duration(utterance: Utterance) -> Utterance:
     Raises:
         AudioError: the recording is missing, cut short or no recording.
     """
-    return replace(utterance, duration=probe_audio(utterance.audio).duration)
+    return replace(utterance, duration=probe_audio(utterance.path).duration)
 
 
 def write_sets(out: Path, sets: Mapping[str, Iterable[Utterance]]) -> dict[str, Path]:

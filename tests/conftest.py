@@ -49,7 +49,7 @@ def make_utterance(write_wav):
 
     def make(name: str, samples, *, sample_rate: int = 8_000, **fields) -> Utterance:
         audio = write_wav(name, samples, sample_rate=sample_rate)
-        return Utterance(id=name, audio=audio, **fields)
+        return Utterance(id=name, path=audio, **fields)
 
     return make
 
@@ -98,7 +98,7 @@ def record_tones(root: Path) -> dict[str, str]:
         audio = root / "recordings" / f"{name}.wav"
         soundfile.write(audio, speak_tones(text, seed=number), 8_000, subtype="PCM_16")
         texts[name] = text
-        utterances.append(Utterance(id=name, audio=audio, text=text, speaker="xy"[number % 2]))
+        utterances.append(Utterance(id=name, path=audio, text=text, speaker="xy"[number % 2]))
     write_manifest(root / "tones.jsonl", utterances)
     return texts
 

@@ -103,15 +103,15 @@ def make_bad(folder, good):
     soundfile.write(folder / "silence.wav", np.zeros(8_000), 8_000)
     return {
         "odd: no label for 'x' (U+0078 LATIN SMALL LETTER X)": Utterance(
-            id="odd", audio=good, text="cxd"
+            id="odd", path=good, text="cxd"
         ),
         "'long': 3 encoder frames cannot hold 5 labels with 1 adjacent repeats": Utterance(
-            id="long", audio=folder / "short.wav", text="aabcd"
+            id="long", path=folder / "short.wav", text="aabcd"
         ),
         "still: digital silence, but the text has 2 labels; mend the recording": Utterance(
-            id="still", audio=folder / "silence.wav", text="ab"
+            id="still", path=folder / "silence.wav", text="ab"
         ),
-        "gone.wav: no such file": Utterance(id="gone", audio=folder / "gone.wav", text="a"),
+        "gone.wav: no such file": Utterance(id="gone", path=folder / "gone.wav", text="a"),
     }
 
 
@@ -144,8 +144,8 @@ def test_empty_texts_align_with_anything(align, tone_run, write_items, tmp_path)
     silence = tmp_path / "silence.wav"
     soundfile.write(silence, np.zeros(800), 8_000)
     manifest = write_items(
-        Utterance(id="nothing", audio=tone_run.recordings / "3-cad.wav", text=""),
-        Utterance(id="silence", audio=silence, text=""),
+        Utterance(id="nothing", path=tone_run.recordings / "3-cad.wav", text=""),
+        Utterance(id="silence", path=silence, text=""),
     )
 
     assert align(manifest, "-o", tmp_path / "out.jsonl").status == 0
@@ -157,13 +157,13 @@ def test_empty_texts_align_with_anything(align, tone_run, write_items, tmp_path)
 
 
 def test_items_without_a_text_are_named(align, tone_run, write_items, tmp_path):
-    manifest = write_items(Utterance(id="mute", audio=tone_run.recordings / "3-cad.wav"))
+    manifest = write_items(Utterance(id="mute", path=tone_run.recordings / "3-cad.wav"))
 
     ended = align(manifest, "-o", tmp_path / "out.jsonl")
 
     assert ended.status == 0
     assert ended.err.startswith("1 item left out, without a text: mute\n2 recordings, ")
-    write_manifest(manifest, [Utterance(id="mute", audio=tone_run.recordings / "3-cad.wav")])
+    write_manifest(manifest, [Utterance(id="mute", path=tone_run.recordings / "3-cad.wav")])
     ended = align(manifest, "-o", tmp_path / "other.jsonl")
     assert ended.status == 2
     assert "none of 1 items has a text to align; use `ctcasr transcribe`" in ended.err
@@ -171,7 +171,7 @@ def test_items_without_a_text_are_named(align, tone_run, write_items, tmp_path):
 
 def test_the_texts_go_through_the_models_rules(align, tone_run, tmp_path):
     audio = tone_run.recordings / "3-cad.wav"
-    write_manifest(tmp_path / "m.jsonl", [Utterance(id="x", audio=audio, text="  cad\n")])
+    write_manifest(tmp_path / "m.jsonl", [Utterance(id="x", path=audio, text="  cad\n")])
 
     assert align(tmp_path / "m.jsonl", "-o", tmp_path / "out.jsonl").status == 0
     assert lines_of(tmp_path / "out.jsonl")[0]["text"] == "cad"
@@ -179,7 +179,7 @@ def test_the_texts_go_through_the_models_rules(align, tone_run, tmp_path):
 
 def test_times_of_a_piece_count_from_the_files_beginning(align, tone_run, tmp_path):
     audio = tone_run.recordings / "5-dabc.wav"
-    piece = Utterance(id="x", audio=audio, text="bc", offset=0.3, duration=0.36)
+    piece = Utterance(id="x", path=audio, text="bc", offset=0.3, duration=0.36)
     write_manifest(tmp_path / "m.jsonl", [piece])
 
     align(tmp_path / "m.jsonl", "-o", tmp_path / "out.jsonl")
@@ -191,7 +191,7 @@ def test_times_of_a_piece_count_from_the_files_beginning(align, tone_run, tmp_pa
 
 
 def test_the_installed_command_ends_as_it_says(tone_run, write_items, tmp_path):
-    bad = Utterance(id="odd", audio=tone_run.recordings / "3-cad.wav", text="cxd")
+    bad = Utterance(id="odd", path=tone_run.recordings / "3-cad.wav", text="cxd")
     manifest = write_items(bad)
 
     def run(*arguments):
@@ -257,7 +257,7 @@ def test_pieces_are_cut_where_the_words_are(ctcasr, tmp_path):
     for piece in pieces:
         for _ in (piece.text or "").split():
             assert piece.offset <= next(starts) < piece.offset + (piece.duration or 0)
-    assert [piece.audio for piece in pieces] == [whole.audio] * len(pieces)
+    assert [piece.path for piece in pieces] == [whole.path] * len(pieces)
     assert again.status == 2
     assert f"{tmp_path / 'p.jsonl'}: exists already" in again.err
     assert skipping.status == 2

@@ -25,7 +25,7 @@ def many(tmp_path_factory):
         text = TONE_TEXTS[number % len(TONE_TEXTS)]
         path = folder / f"{number:02}.wav"
         soundfile.write(path, speak_tones(text, seed=100 + number), 8_000)
-        utterances.append(Utterance(id=f"n{number:02}", audio=path, text=text))
+        utterances.append(Utterance(id=f"n{number:02}", path=path, text=text))
     write_manifest(folder / "many.jsonl", utterances)
     return folder / "many.jsonl"
 

@@ -15,7 +15,7 @@ from ctcasr.text_rules import DEFAULT_RULES
 
 
 def labelled(*texts):
-    return [Utterance(id=f"u{n}", audio=Path("a.wav"), text=t) for n, t in enumerate(texts)]
+    return [Utterance(id=f"u{n}", path=Path("a.wav"), text=t) for n, t in enumerate(texts)]
 
 
 def found(*texts, rules=()):

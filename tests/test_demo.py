@@ -47,7 +47,7 @@ def test_most_words_of_the_demo_are_right(heard):
 
 def test_the_demo_states_the_length_of_each_recording(heard):
     for item in heard:
-        duration = probe_audio(item.utterance.audio).duration
+        duration = probe_audio(item.utterance.path).duration
         assert item.audio_seconds == pytest.approx(duration, abs=1e-3)
 
 

@@ -108,7 +108,7 @@ def test_a_loss_that_is_infinite_is_not_hidden_as_a_small_one(tone_items, networ
 
 
 def test_an_unreadable_recording_is_named(tone_items):
-    tone_items[2].utterance.audio.unlink()
+    tone_items[2].utterance.path.unlink()
 
     with pytest.raises(AudioError, match=tone_items[2].utterance.id):
         DevSet(tone_items, sample_rate=8_000, hop_ms=10, batch_frames=300)

@@ -32,7 +32,7 @@ def test_files_keep_their_order_and_are_called_by_their_name(folder):
 
 def test_a_file_that_is_not_there_is_an_item_all_the_same(folder):
     (item,) = find_inputs(["nothing.wav"])
-    assert item.utterance.audio == Path("nothing.wav")
+    assert item.utterance.path == Path("nothing.wav")
 
 
 def test_a_folder_means_the_recordings_below_it_sorted(folder):

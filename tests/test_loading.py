@@ -40,7 +40,7 @@ def assert_equal_batches(some, others):
 
 def spoil(item):
     """Cut a recording short; return its file."""
-    audio = item.utterance.audio
+    audio = item.utterance.path
     audio.write_bytes(audio.read_bytes()[:2_000])
     return audio
 
@@ -99,7 +99,7 @@ def test_without_augmentation_the_recordings_come_as_they_are(tone_items):
             batch.label_lengths,
             strict=True,
         ):
-            recorded, _ = soundfile.read(by_id[name].utterance.audio, dtype="float32")
+            recorded, _ = soundfile.read(by_id[name].utterance.path, dtype="float32")
             assert np.array_equal(row[:length].numpy(), recorded)
             assert not row[length:].any()
             assert tuple(labels[:size].tolist()) == by_id[name].labels
@@ -168,7 +168,7 @@ def test_joined_labels_and_samples_are_those_of_their_parts(tone_items):
         assert {part.utterance.speaker for part in parts} == {by_id[name].utterance.speaker}
         at = 0
         for part in parts:
-            recorded, _ = soundfile.read(part.utterance.audio, dtype="float32")
+            recorded, _ = soundfile.read(part.utterance.path, dtype="float32")
             assert np.array_equal(samples[at : at + len(recorded)], recorded)
             at += len(recorded) + 400  # a pause of 50 ms
         assert len(samples) == at - 400
@@ -285,7 +285,7 @@ def test_recordings_are_kept_in_memory_up_to_the_limit(tone_items, cache_mb, unr
     data = make(tone_items, cache_mb=cache_mb)
     assert len([*data.epoch(0)]) > 0
     for item in tone_items:
-        item.utterance.audio.unlink()
+        item.utterance.path.unlink()
 
     batches = data.epoch(1)
 

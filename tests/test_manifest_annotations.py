@@ -66,7 +66,7 @@ def test_every_elan_annotation_becomes_a_timed_item(tmp_path):
         ("talk-A_text-2.100", "zwei", "Anna", 2.1, 1.35),
         ("talk-B_text-0.500", None, "Bén", 0.5, 0.4),
     ]
-    assert {u.audio for u in imported.utterances} == {tmp_path / "talk.wav"}
+    assert {u.path for u in imported.utterances} == {tmp_path / "talk.wav"}
     assert imported.left_out == ()
 
 
@@ -116,7 +116,7 @@ def test_linked_media_is_found_beside_the_file_and_its_time_origin_counts(tmp_pa
 
     (utterance,) = import_manifest(source).utterances
 
-    assert (utterance.audio.name, utterance.offset, utterance.duration) == (
+    assert (utterance.path.name, utterance.offset, utterance.duration) == (
         "micro phone.wav", 2.5, 1.0,
     )  # fmt: skip
 
@@ -196,7 +196,7 @@ def test_a_damaged_textgrid_is_left_out_by_name(tmp_path):
 
     imported = import_manifest(tmp_path)
 
-    assert {u.audio.name for u in imported.utterances} == {"a.wav"}
+    assert {u.path.name for u in imported.utterances} == {"a.wav"}
     assert [item for item, _ in imported.left_out] == ["b.TextGrid"]
 
 

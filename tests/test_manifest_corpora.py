@@ -43,7 +43,7 @@ def test_kaldi_directory_with_recordings_as_utterances(tmp_path):
 
     imported = import_manifest(folder)
 
-    assert [(u.id, u.audio.name, u.text, u.speaker, u.extra) for u in imported.utterances] == [
+    assert [(u.id, u.path.name, u.text, u.speaker, u.extra) for u in imported.utterances] == [
         ("u-a", "a 1.wav", "HELLO  WORLD", "anna", {"gender": "f"}),
         ("u-b", "b.wav", "", "ben", {}),
         ("u-c", "c.wav", None, None, {}),
@@ -181,7 +181,7 @@ def test_one_recording_in_two_formats_is_taken_once_and_named(tmp_path):
 
     imported = import_manifest(tmp_path)
 
-    assert [u.audio.name for u in imported.utterances] == ["a.flac"]
+    assert [u.path.name for u in imported.utterances] == ["a.flac"]
     assert imported.left_out == (("a.wav", "has the same id 'a' as a.flac"),)
 
 

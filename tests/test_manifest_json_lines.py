@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ctcasr.errors import ManifestError
-from ctcasr.manifest import Utterance, read_manifest, write_manifest
-from ctcasr.manifest.fields import RESERVED_NAMES
+from ctcasr.manifest import Modality, Utterance, read_manifest, write_manifest
+from ctcasr.manifest.fields import RESERVED_NAMES, fields_of
+from ctcasr.manifest.utterance import Source
 
 
 def manifest_of(folder: Path, *lines: str, name: str = "m.jsonl") -> Path:
@@ -41,7 +42,7 @@ def test_every_field_is_read_and_the_others_survive(tmp_path):
 
     assert read_manifest(path) == [
         Utterance(
-            id="u1", audio=tmp_path / "wav/a.wav", offset=1.0, duration=2.5, channel=1,
+            id="u1", path=tmp_path / "wav/a.wav", offset=1.0, duration=2.5, channel=1,
             text="שלום", speaker="s", group="g", split="dev",
             extra={"polygon": [[1, 2]], "note": None},
         )
@@ -62,7 +63,7 @@ def test_nemo_name_of_the_audio_and_numbered_speakers_are_understood(tmp_path):
 
     (utterance,) = read_manifest(path)
 
-    assert (utterance.audio, utterance.speaker, utterance.extra) == (tmp_path / "a.wav", "3", {})
+    assert (utterance.path, utterance.speaker, utterance.extra) == (tmp_path / "a.wav", "3", {})
 
 
 def test_byte_order_mark_crlf_and_empty_lines_change_nothing(tmp_path):
@@ -157,8 +158,15 @@ def test_one_id_on_two_lines_names_both(tmp_path, first, second):
         ('{"audio": ".."}', "line 2: 'audio' is \"..\""),
         ('{"audio": "s3://bucket/a.wav"}', '"s3://bucket/a.wav", but names with :// are reserved'),
         ('{"audio": "a.wav", "audio_filepath": "a.wav"}', "both 'audio' and 'audio_filepath'"),
-        ('{"ink": "a.inkml"}', "'ink' means pen strokes, but this release reads recordings only"),
-        ('{"image": "a.png", "audio": "a.wav"}', "'image' means images of lines, but this release"),
+        ('{"image": "a.png", "audio": "a.wav"}', "both 'audio' and 'image'; an item is one of"),
+        ('{"ink": "s3://bucket/a.inkml"}', "'ink' is \"s3://bucket/a.inkml\", but names with ://"),
+        ('{"ink": "a.npz", "index": -1}', "'index' is -1; it must be a whole number"),
+        ('{"ink": "a.inkml", "traces": []}', "'traces' is []; it must be a list of ids"),
+        ('{"ink": "a.inkml", "traces": "t1"}', "'traces' is \"t1\""),
+        ('{"image": "a.png", "polygon": [[0, 0], [1, 0]]}', "a list of [x, y], at least three"),
+        ('{"image": "a.png", "polygon": [[0, 0], [1, 0], [1]]}', "'polygon' is [[0, 0], [1, 0]"),
+        ('{"image": "a.png", "baseline": [[0, 0]]}', "a list of [x, y], at least two"),
+        ('{"image": "a.png", "source": "p.xml"}', 'an object {"file": path, "element": id}'),
         ('{"audio": "a.wav", "offset": -1}', "'offset' is -1; it must be a number of seconds, 0"),
         ('{"audio": "a.wav", "offset": "1"}', "'offset' is \"1\"; it must be a number"),
         ('{"audio": "a.wav", "offset": true}', "'offset' is true"),
@@ -193,6 +201,29 @@ def test_bytes_that_are_not_utf8_are_named_by_line_and_column(tmp_path):
     )
 
 
+def test_a_field_of_another_modality_is_a_field_like_any_other(tmp_path):
+    path = manifest_of(tmp_path, '{"audio": "a.wav", "index": "third", "source": "radio"}')
+
+    (utterance,) = read_manifest(path)
+
+    assert utterance.extra == {"index": "third", "source": "radio"}
+    assert (utterance.index, utterance.source) == (None, None)
+
+
+def test_ids_of_ink_tell_items_of_one_file_apart(tmp_path):
+    path = manifest_of(
+        tmp_path,
+        '{"ink": "pack.npz", "index": 0}',
+        '{"ink": "pack.npz", "index": 1}',
+        '{"ink": "page.inkml", "traces": ["line 1", "dot"]}',
+        '{"ink": "page.inkml", "traces": ["line 2"]}',
+    )
+
+    ids = [utterance.id for utterance in read_manifest(path)]
+
+    assert ids == ["pack-0", "pack-1", "page-line_1", "page-line_2"]
+
+
 def test_files_that_are_no_manifest_say_what_to_do(tmp_path):
     empty = manifest_of(tmp_path, "", "  ", name="empty.jsonl")
     wide = tmp_path / "wide.jsonl"
@@ -213,7 +244,7 @@ def test_files_that_are_no_manifest_say_what_to_do(tmp_path):
 def test_lines_have_a_fixed_order_relative_paths_and_plain_characters(tmp_path):
     folder = tmp_path / "lists"
     utterance = Utterance(
-        id="u1", audio=tmp_path / "wav" / "é.wav", text="héllo", split="dev", channel=0,
+        id="u1", path=tmp_path / "wav" / "é.wav", text="héllo", split="dev", channel=0,
         extra={"z": 1, "a": {"k": None}},
     )  # fmt: skip
 
@@ -226,7 +257,7 @@ def test_lines_have_a_fixed_order_relative_paths_and_plain_characters(tmp_path):
 
 
 def test_equal_items_give_equal_compressed_bytes(tmp_path):
-    utterances = [Utterance(id=f"u{n}", audio=tmp_path / f"{n}.wav") for n in range(9)]
+    utterances = [Utterance(id=f"u{n}", path=tmp_path / f"{n}.wav") for n in range(9)]
 
     write_manifest(tmp_path / "a.jsonl.gz", utterances)
     write_manifest(tmp_path / "b.jsonl.gz", utterances)
@@ -239,13 +270,13 @@ def test_equal_items_give_equal_compressed_bytes(tmp_path):
     ("utterances", "found"),
     [
         ([], "there are no items to write"),
-        ([Utterance(id="a", audio=Path("a.wav"))] * 2, "utterance 'a': the id is given twice"),
-        ([Utterance(id="a b", audio=Path("a.wav"))], "'id' is \"a b\""),
-        ([Utterance(id="a", audio=Path("a.wav"), offset=-1.0)], "'offset' is -1.0"),
-        ([Utterance(id="a", audio=Path("a.wav"), extra={"text": "x"})], "stands in `extra`"),
-        ([Utterance(id="a", audio=Path("a.wav"), extra={"x": float("nan")})], "as JSON"),
-        ([Utterance(id="a", audio=Path("a.wav"), extra={"x": {1}})], "as JSON"),
-        ([Utterance(id="a", audio=Path("\udcff.wav"))], "is not valid Unicode; rename the file"),
+        ([Utterance(id="a", path=Path("a.wav"))] * 2, "utterance 'a': the id is given twice"),
+        ([Utterance(id="a b", path=Path("a.wav"))], "'id' is \"a b\""),
+        ([Utterance(id="a", path=Path("a.wav"), offset=-1.0)], "'offset' is -1.0"),
+        ([Utterance(id="a", path=Path("a.wav"), extra={"text": "x"})], "stands in `extra`"),
+        ([Utterance(id="a", path=Path("a.wav"), extra={"x": float("nan")})], "as JSON"),
+        ([Utterance(id="a", path=Path("a.wav"), extra={"x": {1}})], "as JSON"),
+        ([Utterance(id="a", path=Path("\udcff.wav"))], "is not valid Unicode; rename the file"),
     ],
 )
 def test_nothing_is_written_that_could_not_be_read_again(tmp_path, utterances, found):
@@ -265,10 +296,10 @@ def test_a_manifest_in_a_linked_folder_finds_its_recordings(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "deep" / "real", target_is_directory=True)
     path = tmp_path / "link" / "m.jsonl"
 
-    write_manifest(path, [Utterance(id="a", audio=tmp_path / "deep" / "a.wav")])
+    write_manifest(path, [Utterance(id="a", path=tmp_path / "deep" / "a.wav")])
 
     assert json.loads(path.read_bytes())["audio"] == "../a.wav"
-    assert read_manifest(path)[0].audio.read_bytes() == b"sound"
+    assert read_manifest(path)[0].path.read_bytes() == b"sound"
 
 
 # --- the law ------------------------------------------------------------------------------------
@@ -284,9 +315,33 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=5,
 )  # fmt: skip
-extras = st.dictionaries(
-    texts.filter(lambda name: name not in RESERVED_NAMES), json_values, max_size=3
-)
+RESERVED = RESERVED_NAMES.union(*map(fields_of, Modality))
+extras = st.dictionaries(texts.filter(lambda name: name not in RESERVED), json_values, max_size=3)
+
+
+coordinates = st.floats(-1e4, 1e4) | st.integers(-9, 9).map(float)
+points = st.tuples(coordinates, coordinates)
+
+
+@st.composite
+def places(draw):
+    """What says where an item of some modality lies in its file."""
+    modality = draw(st.sampled_from(Modality))
+    source = st.none() | st.builds(Source, st.just(Path("page.xml")), texts)
+    if modality is Modality.AUDIO:
+        duration = st.none() | seconds.filter(bool)
+        place = {"offset": seconds, "duration": duration, "channel": st.none() | st.integers(0, 9)}
+    elif modality is Modality.INK:
+        names = st.lists(texts.filter(bool), min_size=1, max_size=3).map(tuple)
+        place = {"index": st.none() | st.integers(0, 9), "traces": st.none() | names}
+        place["source"] = source
+    else:
+        place = {
+            "polygon": st.none() | st.lists(points, min_size=3, max_size=5).map(tuple),
+            "baseline": st.none() | st.lists(points, min_size=2, max_size=3).map(tuple),
+            "source": source,
+        }
+    return {"modality": modality, **draw(st.fixed_dictionaries(place))}
 
 
 @st.composite
@@ -295,11 +350,9 @@ def utterance_lists(draw):
     return [
         Utterance(
             id=name,
-            audio=Path(draw(st.sampled_from([".", "in", "in/er", "../out"])), name + ".wav"),
+            path=Path(draw(st.sampled_from([".", "in", "in/er", "../out"])), name + ".wav"),
+            **draw(places()),
             text=draw(st.none() | texts),
-            offset=draw(seconds),
-            duration=draw(st.none() | seconds.filter(bool)),
-            channel=draw(st.none() | st.integers(0, 9)),
             speaker=draw(st.none() | texts),
             group=draw(st.none() | texts),
             split=draw(st.none() | texts),
@@ -320,7 +373,8 @@ def test_what_was_written_reads_back_equal(tmp_path, utterances, suffix):
         Utterance(
             **{
                 **{name: getattr(u, name) for name in Utterance.__slots__},
-                "audio": Path(os.path.normpath(folder / u.audio)),
+                "path": Path(os.path.normpath(folder / u.path)),
+                "source": u.source and Source(folder / u.source.file, u.source.element),
             }
         )
         for u in utterances

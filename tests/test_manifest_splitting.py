@@ -18,7 +18,7 @@ def items(groups, *, field="speaker", durations=None):
         extra = {field: group} if field not in ("speaker", "group") else {}
         known = {field: group} if not extra else {}
         utterances.append(
-            Utterance(id=f"u{number}", audio=Path("a.wav"), duration=duration, extra=extra, **known)
+            Utterance(id=f"u{number}", path=Path("a.wav"), duration=duration, extra=extra, **known)
         )
     return utterances
 

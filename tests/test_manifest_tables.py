@@ -18,7 +18,7 @@ def make_wavs(folder: Path, *names: str) -> None:
 
 
 def texts_of(imported) -> dict[str, str | None]:
-    return {utterance.audio.name: utterance.text for utterance in imported.utterances}
+    return {utterance.path.name: utterance.text for utterance in imported.utterances}
 
 
 GERMAN = "Datei;Satz;Wer\na.wav;Schöne Grüße aus Köln;Jürgen\nb.wav;Äpfel für Käthe;Zoë\n"
@@ -192,7 +192,7 @@ def test_composed_and_decomposed_names_meet(tmp_path, on_disk, in_table):
 
     (utterance,) = import_manifest(tmp_path / "t.csv").utterances
 
-    assert utterance.audio.is_file()
+    assert utterance.path.is_file()
     assert utterance.id == unicodedata.normalize("NFC", "Größe_é/clip_ü")
 
 
@@ -204,7 +204,7 @@ def test_folder_case_and_suffix_of_a_name_are_found(tmp_path, folder, written):
 
     (utterance,) = import_manifest(tmp_path / "t.csv").utterances
 
-    assert utterance.audio.samefile(tmp_path / folder / "Clip.1.wav")
+    assert utterance.path.samefile(tmp_path / folder / "Clip.1.wav")
 
 
 def test_absolute_and_windows_paths_are_found(tmp_path):
@@ -290,7 +290,7 @@ def test_cells_of_a_spreadsheet_are_read_as_people_see_them(tmp_path):
 
     imported = import_manifest(tmp_path / "t.xlsx")
 
-    assert [(u.audio.name, u.text, u.speaker) for u in imported.utterances] == [
+    assert [(u.path.name, u.text, u.speaker) for u in imported.utterances] == [
         ("5.wav", "12", None), ("0007.wav", "seven", "3"), ("c.wav", "TRUE", "c"),
         ("1.5.wav", "0.1", "d"), ("e.wav", None, None),
     ]  # fmt: skip

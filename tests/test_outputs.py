@@ -11,8 +11,8 @@ from ctcasr.reporting.transcripts import TranscriptFormat as Format
 from ctcasr.transcript import Failure, Transcript
 
 
-def item(name, audio=None):
-    return Input(Utterance(id=name, audio=Path(audio or f"{name}.wav")), PurePath(name))
+def item(name, path=None):
+    return Input(Utterance(id=name, path=Path(path or f"{name}.wav")), PurePath(name))
 
 
 def said(text, *, error=None):

@@ -22,7 +22,7 @@ def said(text, *, offset=0.0):
         for k, word in enumerate(words)
     )
     utterance = Utterance(
-        id="u", audio=Path("u.wav"), text=text, offset=offset, duration=0.5 * len(words) + 0.1
+        id="u", path=Path("u.wav"), text=text, offset=offset, duration=0.5 * len(words) + 0.1
     )
     return utterance, timed
 
@@ -64,7 +64,7 @@ def test_the_last_piece_reaches_as_far_as_the_whole():
 
 def test_what_could_not_be_aligned_stays_whole(tmp_path):
     one, timed = said("a b c")
-    other = replace(one, id="v", audio=Path("v.wav"))
+    other = replace(one, id="v", path=Path("v.wav"))
 
     count = write_pieces(tmp_path / "pieces.jsonl", [one, other], {"u": timed})
 

@@ -238,7 +238,7 @@ def test_every_release_of_an4_holds_the_same_samples(tmp_path, suffix, order):
         (u.id, u.text, u.speaker, u.split, u.duration) for u in riff
     ]
     for left, right in zip(riff[::20], other[::20], strict=True):
-        (expected, rate), (found, other_rate) = read_audio(left.audio), read_audio(right.audio)
+        (expected, rate), (found, other_rate) = read_audio(left.path), read_audio(right.path)
         np.testing.assert_array_equal(found, expected)
         assert rate == other_rate == 16_000
 
@@ -327,7 +327,7 @@ def test_joined_digits_are_of_one_speaker_and_of_the_test_set(tmp_path):
     lengths = [len(string.text.split()) for string in strings]
     assert set(lengths) == set(range(1, LONGEST_STRING + 1))
     for string, length in zip(strings, lengths, strict=True):
-        samples, rate = read_audio(string.audio)
+        samples, rate = read_audio(string.path)
         shortest = sum(500 + 10 * DIGITS.index(word) for word in string.text.split())
         longest_pauses = (length - 1) * 0.3 * rate
         # Recordings numbered 4 are four samples longer than those numbered 0; no other is a test's.
@@ -356,7 +356,7 @@ def test_joined_digits_depend_on_the_seed_alone(tmp_path):
     other = prepare_fsdd(corpus, tmp_path / "c", seed=2)
 
     def recordings(manifests):
-        return [utterance.audio.read_bytes() for utterance in read(manifests.strings)]
+        return [utterance.path.read_bytes() for utterance in read(manifests.strings)]
 
     assert recordings(again) == recordings(first)
     assert recordings(other) != recordings(first)
@@ -491,8 +491,8 @@ def test_noise_says_nothing_and_is_the_same_when_made_again(tmp_path):
 
     assert {utterance.text for utterance in first} == {""}
     assert len({utterance.speaker for utterance in first}) == len(first)
-    assert [u.audio.read_bytes() for u in first] == [u.audio.read_bytes() for u in again]
-    levels = [20 * np.log10(np.std(soundfile.read(u.audio)[0])) for u in first]
+    assert [u.path.read_bytes() for u in first] == [u.path.read_bytes() for u in again]
+    levels = [20 * np.log10(np.std(soundfile.read(u.path)[0])) for u in first]
     assert -65 < min(levels) < -50
     assert -30 < max(levels) < -15
 
@@ -518,7 +518,7 @@ def test_conditions_change_the_channel_and_nothing_else(en_alnum, tmp_path):
         (utterance,) = read(manifest)
         original = originals[subsets[subset]]
         assert (utterance.text, utterance.speaker) == (original.text, original.speaker)
-        assert soundfile.info(utterance.audio).samplerate == rates[channel]
+        assert soundfile.info(utterance.path).samplerate == rates[channel]
         assert utterance.duration == pytest.approx(original.duration, abs=1e-3)
 
 
@@ -526,9 +526,9 @@ def test_conditions_are_the_same_when_made_again(en_alnum, tmp_path):
     utterance = next(u for u in read(en_alnum.train) if u.id == "an4/an250-faaa-b")
     channel = CHANNELS["16 kHz, noise at 10 dB"]
 
-    first = send_through(utterance, channel, tmp_path / "a").audio.read_bytes()
-    again = send_through(utterance, channel, tmp_path / "b").audio.read_bytes()
-    clean = send_through(utterance, CHANNELS["16 kHz"], tmp_path / "c").audio.read_bytes()
+    first = send_through(utterance, channel, tmp_path / "a").path.read_bytes()
+    again = send_through(utterance, channel, tmp_path / "b").path.read_bytes()
+    clean = send_through(utterance, CHANNELS["16 kHz"], tmp_path / "c").path.read_bytes()
 
     assert again == first != clean
 
@@ -772,7 +772,7 @@ def test_yesno_pack_has_30_and_30_that_begin_otherwise(tmp_path):
     assert [len(ids(m)) for m in sets] == [30, 17, 13, 30]
     assert all(u.text.startswith("no") for u in read(manifests.train_all))
     assert sum(u.text.startswith("yes") for u in read(manifests.test)) == 29
-    packed = {u.audio.stem: u for u in read(pack("yesno") / "manifest.jsonl")}
+    packed = {u.path.stem: u for u in read(pack("yesno") / "manifest.jsonl")}
     for path in (manifests.train_all, manifests.test):
         for utterance in read(path):
             assert packed[utterance.id].text == utterance.text
@@ -784,7 +784,7 @@ def test_an4_pack_has_espnets_division_and_totals(tmp_path):
 
     packed = read(pack("an4") / "manifest.jsonl")
     for split in ("train_nodev", "train_dev", "test"):
-        expected = {u.audio.stem for u in packed if u.extra["espnet_split"] == split}
+        expected = {u.path.stem for u in packed if u.extra["espnet_split"] == split}
         assert set(ids(getattr(manifests, split))) == expected
     totals = {"test": (130, 773, 2565), "train_dev": (100, 591, 1915)}
     for split, total in totals.items():
@@ -829,7 +829,7 @@ def test_en_alnum_learns_from_all_that_no_pack_reserves(tmp_path):
     }  # fmt: skip
     assert len(ids(manifests.test)) == 130
     packed = read(pack("speechocean762_small") / "manifest.jsonl")
-    assert {u.audio.stem for u in packed if u.extra["digits"]} == {
+    assert {u.path.stem for u in packed if u.extra["digits"]} == {
         u.id.split("/")[1] for u in utterances
         if u.extra["corpus"] == "speechocean" and is_digit_string(u)
     }  # fmt: skip

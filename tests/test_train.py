@@ -207,7 +207,7 @@ def spoilt(tone_run, tmp_path):
     def recorded(name, samples, text, **fields):
         path = tmp_path / f"{name}.wav"
         soundfile.write(path, samples, 8_000)
-        return type(good[0])(id=name, audio=path, text=text, **fields)
+        return type(good[0])(id=name, path=path, text=text, **fields)
 
     tone = speak_tones("ab", seed=1)
     bad = [
@@ -215,7 +215,7 @@ def spoilt(tone_run, tmp_path):
         recorded("unlabelled", tone, None),
         recorded("stereo", np.stack([tone, -tone], axis=1), "ab"),
         recorded("long", np.tile(tone, 40), "ab"),
-        type(good[0])(id="gone", audio=tmp_path / "gone.wav", text="ab"),
+        type(good[0])(id="gone", path=tmp_path / "gone.wav", text="ab"),
     ]
     write_manifest(tmp_path / "spoilt.jsonl", [*good, *bad])
     return tmp_path / "spoilt.jsonl", [item.id for item in bad]

@@ -35,7 +35,7 @@ def record(root):
     for number, text in enumerate(SENTENCES):
         audio = root / "recordings" / f"{number}.wav"
         soundfile.write(audio, speak(text, seed=number), 8_000, subtype="PCM_16")
-        utterances.append(Utterance(id=str(number), audio=audio, text=text, speaker="x"))
+        utterances.append(Utterance(id=str(number), path=audio, text=text, speaker="x"))
     write_manifest(root / "tones.jsonl", utterances)
 
 

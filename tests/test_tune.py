@@ -251,8 +251,8 @@ def test_texts_are_needed(tune, tone_run, tmp_path):
 def test_recordings_that_fail_are_named_and_left_out(tune, tone_run, tmp_path):
     first, second, *_ = read_manifest(tone_run.manifest)
     manifest, new = tmp_path / "m.jsonl", tmp_path / "new.safetensors"
-    gone = first.__class__(id="gone", audio=tmp_path / "gone.wav", text="ab")
-    silent = first.__class__(id="untold", audio=first.audio)
+    gone = first.__class__(id="gone", path=tmp_path / "gone.wav", text="ab")
+    silent = first.__class__(id="untold", path=first.path)
     write_manifest(manifest, [first, gone, silent, second])
 
     ended = tune(manifest, "-o", new, "--beam", 4)

@@ -73,14 +73,14 @@ class Measured:
 def measure(utterance: Utterance) -> Measured | Unusable:
     """Read one utterance; return its measures, or why it cannot be used."""
     try:
-        info = probe_audio(utterance.audio)
+        info = probe_audio(utterance.path)
         samples, rate = read_audio(
-            utterance.audio, offset=utterance.offset, duration=utterance.duration
+            utterance.path, offset=utterance.offset, duration=utterance.duration
         )
     except AudioError as error:
         return unusable_audio(utterance, error)
     try:
-        chosen = select_channel(samples, channel=utterance.channel, item=f"{utterance.audio}")
+        chosen = select_channel(samples, channel=utterance.channel, item=f"{utterance.path}")
     except AudioError as error:
         return unusable_channel(utterance, error)
     return Measured(
@@ -99,7 +99,7 @@ def measure(utterance: Utterance) -> Measured | Unusable:
 
 def unusable_audio(utterance: Utterance, error: AudioError) -> Unusable:
     """Return a recording that is not there or cannot be read, with the reason."""
-    kind = Kind.UNREADABLE if utterance.audio.exists() else Kind.MISSING
+    kind = Kind.UNREADABLE if utterance.path.exists() else Kind.MISSING
     return Unusable(utterance.id, kind, f"utterance {utterance.id!r}: {error}")
 
 
@@ -123,13 +123,13 @@ def clipped_share(samples: NDArray[np.float32]) -> float:
 def check_levels(name: str, measured: Sequence[Measured]) -> list[Finding]:
     """Return recordings that are silent, clipped, or off zero, and durations that cut a file."""
     findings = []
-    uses = Counter(m.utterance.audio for m in measured)
+    uses = Counter(m.utterance.path for m in measured)
     for m in measured:
         item = m.utterance.id
         for kind, found in _level_defects(m).items():
             findings.append(Finding(kind, (name,), (item,), f"{item}: {found}"))
         uncovered = m.file_seconds - m.seconds
-        alone = uses[m.utterance.audio] == 1 and m.utterance.offset == 0
+        alone = uses[m.utterance.path] == 1 and m.utterance.offset == 0
         if m.utterance.duration is not None and alone and uncovered > _UNCOVERED_S:
             findings.append(
                 Finding(

@@ -86,16 +86,16 @@ def _shared_stretches(
     """Return segments of one file that overlap in time, without those told of already."""
     by_file: dict[Path, list[Utterance]] = {}
     for utterance in first:
-        by_file.setdefault(utterance.audio.resolve(), []).append(utterance)
+        by_file.setdefault(utterance.path.resolve(), []).append(utterance)
     shared = []
     for utterance in second:
-        others = by_file.get(utterance.audio.resolve(), ()) if utterance.id not in told else ()
+        others = by_file.get(utterance.path.resolve(), ()) if utterance.id not in told else ()
         other = next((o for o in others if _overlap_s(utterance, o) > _ROUNDING_S), None)
         if other is not None:
             shared.append((utterance, other))
     if not shared:
         return []
-    examples = some([f"{a.id} over {b.id} in {a.audio.name}" for a, b in shared])
+    examples = some([f"{a.id} over {b.id} in {a.path.name}" for a, b in shared])
     message = f"{counted(len(shared), 'segment')} of {pair[1]} partly in {pair[0]}: {examples}"
     return [Finding(Kind.SHARED_STRETCH, pair, tuple(u.id for u, _ in shared), message)]
 

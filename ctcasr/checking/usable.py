@@ -94,12 +94,12 @@ def find_usable(
 def _length(utterance: Utterance, sample_rate: int) -> int | Unusable:
     """Return N at the model's rate, from the header."""
     try:
-        info = probe_audio(utterance.audio)
+        info = probe_audio(utterance.path)
         first, last = segment_frames(
             info,
             offset=utterance.offset,
             duration=utterance.duration,
-            name=str(utterance.audio),
+            name=str(utterance.path),
         )
     except AudioError as error:
         return unusable_audio(utterance, error)
@@ -113,5 +113,5 @@ def _length(utterance: Utterance, sample_rate: int) -> int | Unusable:
 def _require_channel(utterance: Utterance, info: AudioInfo) -> None:
     if utterance.channel is None and info.channels == 1:
         return
-    samples, _ = read_audio(utterance.audio, offset=utterance.offset, duration=utterance.duration)
-    select_channel(samples, channel=utterance.channel, item=str(utterance.audio))
+    samples, _ = read_audio(utterance.path, offset=utterance.offset, duration=utterance.duration)
+    select_channel(samples, channel=utterance.channel, item=str(utterance.path))

@@ -25,7 +25,7 @@ def demo_command(device: str) -> None:
         seconds += heard.seconds
         count += 1
         wrong += not heard.is_right
-        click.echo(f"{heard.utterance.audio.name}")
+        click.echo(f"{heard.utterance.path.name}")
         click.echo(f"  heard  {heard.text}")
         if not heard.is_right:
             click.echo(f"  said   {heard.utterance.text}")

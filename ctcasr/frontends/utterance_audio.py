@@ -13,8 +13,6 @@ def load_utterance(utterance: Utterance, *, sample_rate: int) -> NDArray[np.floa
     Raises:
         AudioError: the file cannot be read, or its channels differ and none is chosen.
     """
-    samples, rate = read_audio(
-        utterance.audio, offset=utterance.offset, duration=utterance.duration
-    )
+    samples, rate = read_audio(utterance.path, offset=utterance.offset, duration=utterance.duration)
     chosen = select_channel(samples, channel=utterance.channel, item=utterance.id)
     return resample(chosen, from_rate=rate, to_rate=sample_rate)

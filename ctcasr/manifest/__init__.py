@@ -3,10 +3,11 @@
 from ctcasr.manifest.importing import Imported, SourceFormat, import_manifest
 from ctcasr.manifest.json_lines import read_manifest, write_manifest
 from ctcasr.manifest.splitting import parse_fractions, split_utterances
-from ctcasr.manifest.utterance import Utterance
+from ctcasr.manifest.utterance import Modality, Utterance
 
 __all__ = [
     "Imported",
+    "Modality",
     "SourceFormat",
     "Utterance",
     "import_manifest",

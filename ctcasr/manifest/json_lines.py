@@ -20,9 +20,9 @@ from typing import Any, NoReturn
 
 from ctcasr.errors import ManifestError
 from ctcasr.files import atomic_write
-from ctcasr.manifest.fields import FIELDS, check_fields, shown
+from ctcasr.manifest.fields import check_fields, fields_of, modality_of, shown
 from ctcasr.manifest.ids import Piece, derive_ids
-from ctcasr.manifest.utterance import Utterance
+from ctcasr.manifest.utterance import Modality, Source, Utterance
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _UTF8_MARK = b"\xef\xbb\xbf"
@@ -33,8 +33,8 @@ _WHOLE_OBJECT = 'each line must be one whole object like {"audio": "a.wav", "tex
 def read_manifest(path: Path) -> list[Utterance]:
     """Return the items of a manifest, `.jsonl` or `.jsonl.gz`, in the order of its lines.
 
-    An item without `id` gets one made of its audio path (see `ctcasr.manifest.ids`). Whether the
-    recordings exist is not looked at.
+    An item without `id` gets one made of its path (see `ctcasr.manifest.ids`). Whether the
+    files exist is not looked at.
 
     Raises:
         ManifestError: the file is missing, empty, a folder or not UTF-8 JSON lines; a field has
@@ -77,7 +77,7 @@ def parse_line(line: bytes, where: str, *, folder: Path) -> Utterance:
 def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:
     """Write a manifest atomically; a name that ends in `.gz` is compressed.
 
-    Audio paths are written relative to the manifest's folder, with "/", and absolute only when
+    Paths are written relative to the manifest's folder, with "/", and absolute only when
     they lie on another drive. Equal items give equal bytes.
 
     Raises:
@@ -201,7 +201,13 @@ def _fill_ids(records: Mapping[int, dict[str, Any]], path: Path) -> None:
     """Give each line an id, and refuse two lines with the same."""
     missing = [record for record in records.values() if "id" not in record]
     pieces = [
-        Piece(_from_folder(record["audio"], path), record.get("offset", 0.0), record.get("channel"))
+        Piece(
+            _from_folder(record[modality_of(record)], path),
+            record.get("offset", 0.0),
+            record.get("channel"),
+            record.get("index"),
+            next(iter(record.get("traces", [])), None),
+        )
         for record in missing
     ]
     for record, derived in zip(missing, derive_ids(pieces), strict=True):
@@ -217,27 +223,44 @@ def _fill_ids(records: Mapping[int, dict[str, Any]], path: Path) -> None:
 
 
 def _from_folder(written: str, path: Path) -> Path:
-    """Return an audio path relative to the manifest's folder where it lies inside."""
-    audio, folder = Path(written), path.parent.absolute()
-    return audio.relative_to(folder) if audio.is_relative_to(folder) else audio
+    """Return a path relative to the manifest's folder where it lies inside."""
+    found, folder = Path(written), path.parent.absolute()
+    return found.relative_to(folder) if found.is_relative_to(folder) else found
 
 
 def _utterance(record: Mapping[str, Any], resolve: Callable[[str], Path]) -> Utterance:
-    known = {name: record[name] for name in FIELDS if name in record}
-    known["audio"] = resolve(record["audio"])
-    extra = {name: value for name, value in record.items() if name not in FIELDS}
-    return Utterance(**known, extra=extra)
+    modality = modality_of(record)
+    names = fields_of(modality)
+    known = {name: record[name] for name in names if name in record and name != modality}
+    if "traces" in known:
+        known["traces"] = tuple(known["traces"])
+    for name in ("polygon", "baseline"):
+        if name in known:
+            known[name] = tuple((float(x), float(y)) for x, y in known[name])
+    if "source" in known:
+        known["source"] = Source(resolve(known["source"]["file"]), known["source"]["element"])
+    extra = {name: value for name, value in record.items() if name not in names}
+    return Utterance(path=resolve(record[modality]), modality=modality, **known, extra=extra)
 
 
 def _record(utterance: Utterance, relative: Callable[[Path], str], where: str) -> dict[str, Any]:
     """Return the line of an item; what a line without the field means is left out."""
-    taken = [name for name in utterance.extra if name in FIELDS]
+    names = fields_of(utterance.modality)
+    taken = [name for name in utterance.extra if name in {*names, *Modality}]
     if taken:
         raise ManifestError(f"{where}: {taken[0]!r} stands in `extra`; set the field itself")
-    record = {name: getattr(utterance, name) for name in FIELDS}
-    record["audio"] = relative(utterance.audio)
-    if utterance.offset == 0:
-        del record["offset"]
+    record: dict[str, Any] = {}
+    for name in names:
+        match name:
+            case utterance.modality:
+                record[name] = relative(utterance.path)
+            case "offset" if utterance.offset == 0:
+                pass
+            case "source" if utterance.source is not None:
+                source = utterance.source
+                record[name] = {"file": relative(source.file), "element": source.element}
+            case _:
+                record[name] = getattr(utterance, name)
     return check_fields(record | dict(utterance.extra), where)
 
 
@@ -246,8 +269,8 @@ def _serialise(record: Mapping[str, Any], where: str) -> bytes:
         return (json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
     except UnicodeEncodeError as error:
         raise ManifestError(
-            f"{where}: {record['audio']!r} or another field is not valid Unicode; rename the file "
-            f"or correct the field"
+            f"{where}: {record[modality_of(record)]!r} or another field is not valid Unicode; "
+            f"rename the file or correct the field"
         ) from error
     except (TypeError, ValueError) as error:
         raise ManifestError(f"{where}: cannot be written as JSON ({error})") from error
@@ -261,27 +284,27 @@ def _resolver(folder: Path) -> Callable[[str], Path]:
     real = functools.cache(os.path.realpath)
 
     def resolve(written: str) -> Path:
-        audio = folder / written
+        path = folder / written
         if ".." not in Path(written).parts:
-            return audio
-        return Path(real(audio.parent), audio.name)
+            return path
+        return Path(real(path.parent), path.name)
 
     return resolve
 
 
 def _relativizer(folder: Path) -> Callable[[Path], str]:
-    """Return what turns a recording's path into the one to write; undone by `_resolver`."""
+    """Return what turns a file's path into the one to write; undone by `_resolver`."""
     folder = folder.absolute()
     real = functools.cache(os.path.realpath)
 
-    def relative(audio: Path) -> str:
-        audio = audio.absolute()
-        if audio.is_relative_to(folder):
-            return audio.relative_to(folder).as_posix()
-        audio = Path(real(audio.parent), audio.name)
+    def relative(path: Path) -> str:
+        path = path.absolute()
+        if path.is_relative_to(folder):
+            return path.relative_to(folder).as_posix()
+        path = Path(real(path.parent), path.name)
         try:
-            return Path(os.path.relpath(audio, real(folder))).as_posix()
+            return Path(os.path.relpath(path, real(folder))).as_posix()
         except ValueError:  # Windows: another drive
-            return audio.as_posix()
+            return path.as_posix()
 
     return relative

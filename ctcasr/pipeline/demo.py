@@ -42,9 +42,9 @@ def example_recordings() -> list[Utterance]:
 def run_demo(recognizer: Recognizer) -> Iterator[Heard]:
     """Transcribe the example recordings one by one, with the time each one takes."""
     examples = example_recordings()
-    recognizer.transcribe(examples[0].audio)  # the first call also pays for what torch sets up
+    recognizer.transcribe(examples[0].path)  # the first call also pays for what torch sets up
     for utterance in examples:
         started = time.perf_counter()
-        transcript = recognizer.transcribe(utterance.audio)
+        transcript = recognizer.transcribe(utterance.path)
         seconds = time.perf_counter() - started
         yield Heard(utterance, transcript.text, transcript.duration or 0.0, seconds)

@@ -35,7 +35,7 @@ class Input:
     @property
     def is_standard_input(self) -> bool:
         """Whether the bytes come from standard input."""
-        return str(self.utterance.audio) == STANDARD_INPUT
+        return str(self.utterance.path) == STANDARD_INPUT
 
 
 def audio_suffixes() -> frozenset[str]:
@@ -62,7 +62,7 @@ def find_inputs(arguments: Sequence[str]) -> list[Input]:
 def _expand(argument: str) -> Iterator[Input]:
     path = Path(argument)
     if argument == STANDARD_INPUT:
-        yield Input(Utterance(id="stdin", audio=path), PurePath("stdin"))
+        yield Input(Utterance(id="stdin", path=path), PurePath("stdin"))
     elif glob.has_magic(argument) and not path.exists():
         yield from _glob(argument)
     else:
@@ -102,12 +102,12 @@ def _glob(pattern: str) -> Iterator[Input]:
 
 def _recording(path: Path, *, root: Path) -> Input:
     below = path.relative_to(root)
-    return Input(Utterance(id=id_from_path(below), audio=path), below.with_suffix(""))
+    return Input(Utterance(id=id_from_path(below), path=path), below.with_suffix(""))
 
 
 def _with_long_id(item: Input) -> Input:
     utterance = item.utterance
-    return replace(item, utterance=replace(utterance, id=id_from_path(utterance.audio)))
+    return replace(item, utterance=replace(utterance, id=id_from_path(utterance.path)))
 
 
 def read_labelled(

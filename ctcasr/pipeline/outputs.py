@@ -163,7 +163,7 @@ def _require_distinct(inputs: Sequence[Input], paths: Mapping[int, tuple[Path, .
         for path in paths[id(item)]:
             if path in taken:
                 raise OutputError(
-                    f"{taken[path].utterance.audio} and {item.utterance.audio} would both be "
+                    f"{taken[path].utterance.path} and {item.utterance.path} would both be "
                     f"written to {path}; transcribe them into different folders"
                 )
             taken[path] = item
@@ -171,7 +171,7 @@ def _require_distinct(inputs: Sequence[Input], paths: Mapping[int, tuple[Path, .
 
 def _require_no_recording(inputs: Sequence[Input], output: Path) -> None:
     """Refuse to replace a recording by its text, even where outputs may be replaced."""
-    if any(item.utterance.audio == output for item in inputs):
+    if any(item.utterance.path == output for item in inputs):
         raise OutputError(f"{output}: is one of the recordings; name another file for its text")
 
 

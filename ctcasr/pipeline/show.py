@@ -245,10 +245,10 @@ def address_of(utterance: Utterance, folder: Path, sound: Sound) -> str | None:
     if sound is Sound.EMBED:
         return _embed(utterance)
     try:
-        path = os.path.relpath(utterance.audio, folder)
+        path = os.path.relpath(utterance.path, folder)
         address = quote(Path(path).as_posix())
     except ValueError:  # another drive
-        address = utterance.audio.resolve().as_uri()
+        address = utterance.path.resolve().as_uri()
     if not utterance.offset and utterance.duration is None:
         return address
     end = "" if utterance.duration is None else f",{utterance.offset + utterance.duration:g}"
@@ -257,7 +257,7 @@ def address_of(utterance: Utterance, folder: Path, sound: Sound) -> str | None:
 
 def _embed(utterance: Utterance) -> str:
     content = io.BytesIO()
-    with soundfile.SoundFile(str(utterance.audio)) as file:
+    with soundfile.SoundFile(str(utterance.path)) as file:
         rate = file.samplerate
         file.seek(min(round(utterance.offset * rate), file.frames))
         frames = -1 if utterance.duration is None else round(utterance.duration * rate)

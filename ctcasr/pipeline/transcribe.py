@@ -218,7 +218,7 @@ def load_input(
         stored, rate = read_audio_bytes(standard_input, "standard input")
     else:
         stored, rate = read_audio(
-            utterance.audio, offset=utterance.offset, duration=utterance.duration
+            utterance.path, offset=utterance.offset, duration=utterance.duration
         )
     several = split_channels and utterance.channel is None and differing_channels(stored) > 1
     channels: Sequence[int | None] = range(len(stored)) if several else [utterance.channel]
@@ -230,7 +230,7 @@ def load_input(
                 to_rate=recognizer.sample_rate,
             ),
             id=f"{utterance.id}#{channel}" if several else utterance.id,
-            source=str(utterance.audio),
+            source=str(utterance.path),
             channel=channel,
             offset=utterance.offset,
             stored_rate=rate,
@@ -325,7 +325,7 @@ def _unread(item: Input) -> Recording:
     return Recording(
         np.zeros(0, np.float32),
         id=utterance.id,
-        source=str(utterance.audio),
+        source=str(utterance.path),
         channel=utterance.channel,
         offset=utterance.offset,
     )

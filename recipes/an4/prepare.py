@@ -98,10 +98,10 @@ def read_an4(corpus: Path, *, converted: Path) -> list[Utterance]:
 
 def _read_pack(corpus: Path) -> list[Utterance]:
     packed = read_manifest(corpus / PACK_MANIFEST)
-    if not all(_NAME.fullmatch(item.audio.stem) for item in packed):
+    if not all(_NAME.fullmatch(item.path.stem) for item in packed):
         raise SOURCE.not_in(corpus, ["etc/an4_train.fileids", f"AN4's {PACK_MANIFEST}"])
     return [
-        _utterance(item.audio, item.text or "", str(item.extra.get("official_split")))
+        _utterance(item.path, item.text or "", str(item.extra.get("official_split")))
         for item in packed
     ]
 
@@ -124,7 +124,7 @@ def _read_release(corpus: Path) -> list[Utterance]:
                     f"in an4_{split}.transcription; unpack the download again: {SOURCE.address}"
                 )
             utterances.append(_utterance(audio, texts[audio.stem], split))
-    require_files((utterance.audio for utterance in utterances), SOURCE)
+    require_files((utterance.path for utterance in utterances), SOURCE)
     return utterances
 
 
@@ -160,7 +160,7 @@ def _utterance(audio: Path, text: str, split: str) -> Utterance:
         raise ManifestError(f"{audio}: not a name that AN4 gives; leave it out of its lists")
     return Utterance(
         id=audio.stem,
-        audio=audio,
+        path=audio,
         text=" ".join(text.lower().split()),
         speaker=name["speaker"],
         split=split,
@@ -169,13 +169,13 @@ def _utterance(audio: Path, text: str, split: str) -> Utterance:
 
 def _give_headers(utterances: list[Utterance], converted: Path) -> list[Utterance]:
     """Copy headerless recordings to WAV files, which say what they hold."""
-    raw = [utterance for utterance in utterances if utterance.audio.suffix == ".raw"]
+    raw = [utterance for utterance in utterances if utterance.path.suffix == ".raw"]
     if not raw:
         return utterances
-    order = guess_byte_order([utterance.audio for utterance in raw[:_BYTE_ORDER_VOTERS]])
+    order = guess_byte_order([utterance.path for utterance in raw[:_BYTE_ORDER_VOTERS]])
     converted.mkdir(parents=True, exist_ok=True)
     for utterance in raw:
-        samples = np.fromfile(utterance.audio, dtype=order).astype(np.int16)
+        samples = np.fromfile(utterance.path, dtype=order).astype(np.int16)
         soundfile.write(converted / f"{utterance.id}.wav", samples, SAMPLE_RATE, subtype="PCM_16")
     return [_utterance(converted / f"{u.id}.wav", u.text or "", u.split or "") for u in utterances]
 

@@ -91,7 +91,7 @@ def send_through(utterance: Utterance, channel: Channel, folder: Path) -> Uttera
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, samples / max(1.0, peak(samples)), channel.rate, subtype="PCM_16")
     return replace(
-        utterance, audio=path, offset=0.0, channel=None, duration=len(samples) / channel.rate
+        utterance, path=path, offset=0.0, channel=None, duration=len(samples) / channel.rate
     )
 
 

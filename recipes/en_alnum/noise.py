@@ -31,7 +31,7 @@ def write_noise(folder: Path) -> Iterator[Utterance]:
         soundfile.write(path, samples, RATE, subtype="PCM_16")
         yield Utterance(
             id=name,
-            audio=path,
+            path=path,
             text="",
             speaker=name,
             split="train",

@@ -39,9 +39,9 @@ def read_speech_commands(corpus: Path, *, words: Sequence[str] = NINE_WORDS) -> 
 
 def _read_pack(corpus: Path, words: Sequence[str]) -> list[Utterance]:
     return [
-        _utterance(item.audio, match, is_test=item.split == "test")
+        _utterance(item.path, match, is_test=item.split == "test")
         for item in read_manifest(corpus / PACK_MANIFEST)
-        if item.text in words and (match := _NAME.fullmatch(item.audio.stem))
+        if item.text in words and (match := _NAME.fullmatch(item.path.stem))
     ]
 
 
@@ -63,7 +63,7 @@ def _utterance(audio: Path, name: re.Match[str], *, is_test: bool) -> Utterance:
     word = audio.parent.name
     return Utterance(
         id=f"{word}/{name['speaker']}_{name['number']}",
-        audio=audio,
+        path=audio,
         text=word,
         speaker=name["speaker"],
         split="test" if is_test else "train",

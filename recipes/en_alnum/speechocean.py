@@ -49,12 +49,12 @@ def is_digit_string(utterance: Utterance) -> bool:
 
 def _read_pack(corpus: Path) -> list[Utterance]:
     packed = read_manifest(corpus / PACK_MANIFEST)
-    if not all(_NAME.fullmatch(item.audio.stem) for item in packed):
+    if not all(_NAME.fullmatch(item.path.stem) for item in packed):
         raise SOURCE.not_in(corpus, ["train/wav.scp", f"speechocean762's {PACK_MANIFEST}"])
     return [
         Utterance(
-            id=item.audio.stem,
-            audio=item.audio,
+            id=item.path.stem,
+            path=item.path,
             text=item.text,
             speaker=item.speaker,
             split=str(item.extra.get("official_split")),
@@ -80,13 +80,13 @@ def _read_release(corpus: Path) -> list[Utterance]:
             utterances.append(
                 Utterance(
                     id=name,
-                    audio=root / file,
+                    path=root / file,
                     text=texts[name].lower(),
                     speaker=speakers[name],
                     split=split,
                 )
             )
-    require_files((utterance.audio for utterance in utterances), SOURCE)
+    require_files((utterance.path for utterance in utterances), SOURCE)
     return utterances
 
 

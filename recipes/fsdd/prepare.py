@@ -107,7 +107,7 @@ def read_fsdd(corpus: Path) -> list[Utterance]:
         AudioError: a recording is damaged.
     """
     if is_pack(corpus):
-        paths = [packed.audio for packed in read_manifest(corpus / PACK_MANIFEST)]
+        paths = [packed.path for packed in read_manifest(corpus / PACK_MANIFEST)]
     else:
         paths = list(child_or_self(corpus, "recordings").glob("*.wav"))
     named = {path: match for path in paths if (match := _NAME.fullmatch(path.stem))}
@@ -116,7 +116,7 @@ def read_fsdd(corpus: Path) -> list[Utterance]:
     utterances = (
         Utterance(
             id=path.stem,
-            audio=path,
+            path=path,
             text=DIGITS[int(match["digit"])],
             speaker=match["speaker"],
             split="test" if int(match["number"]) < _FIRST_TRAINING_NUMBER else "train",
@@ -163,7 +163,7 @@ def _join(digits: Sequence[Utterance], path: Path, seed: int, number: int) -> Ut
     return with_duration(
         Utterance(
             id=f"strings/{path.stem}",
-            audio=path,
+            path=path,
             text=" ".join(digit.text or "" for digit in chosen),
             speaker=speaker,
             extra={"words": words},

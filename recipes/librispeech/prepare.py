@@ -78,7 +78,7 @@ def read_part(folder: Path) -> list[Utterance]:
             f"{folder}: no transcripts (READER/CHAPTER/*.trans.txt); unpack it again from "
             f"{SOURCE.address}"
         )
-    require_files((utterance.audio for utterance in utterances), SOURCE)
+    require_files((utterance.path for utterance in utterances), SOURCE)
     return [with_duration(utterance) for utterance in utterances]
 
 
@@ -90,7 +90,7 @@ def _read_chapter(transcripts: Path) -> Iterator[Utterance]:
         reader, chapter, _ = name.split("-")  # 1272-128104-0000
         yield Utterance(
             id=name,
-            audio=transcripts.parent / f"{name}.flac",
+            path=transcripts.parent / f"{name}.flac",
             text=text.lower(),
             speaker=reader,
             group=f"{reader}-{chapter}",

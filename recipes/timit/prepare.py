@@ -90,7 +90,7 @@ def _read_half(root: Path, half: str) -> Iterator[Utterance]:
         yield with_duration(
             Utterance(
                 id=f"{speaker}-{sentence}",
-                audio=audio,
+                path=audio,
                 text=learned_phones(_read_labels(labels), str(labels)),
                 speaker=speaker,
                 group=labels.parent.parent.name.lower(),

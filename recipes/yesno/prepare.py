@@ -65,7 +65,7 @@ def prepare(corpus: Path, out: Path) -> YesNoManifests:
         AudioError: a recording is damaged.
     """
     utterances = [
-        with_duration(Utterance(id=path.stem, audio=path, text=text_of(path.stem), speaker=SPEAKER))
+        with_duration(Utterance(id=path.stem, path=path, text=text_of(path.stem), speaker=SPEAKER))
         for path in find_recordings(corpus)
     ]
     training = utterances[:_NUM_TRAIN]
@@ -85,7 +85,7 @@ def find_recordings(corpus: Path) -> list[Path]:
         ManifestError: they are not there.
     """
     if is_pack(corpus):
-        paths = [utterance.audio for utterance in read_manifest(corpus / PACK_MANIFEST)]
+        paths = [utterance.path for utterance in read_manifest(corpus / PACK_MANIFEST)]
     else:
         paths = list(child_or_self(corpus, "waves_yesno").glob("*.wav"))
     paths = sorted((p for p in paths if _NAME.fullmatch(p.stem)), key=lambda path: path.stem)

@@ -118,7 +118,7 @@ def _collect_tiers(
             start = round(annotation.start + origin, _DIGITS)
             utterance = Utterance(
                 id=f"{id_from_path(Path(name))}-{tier.name}-{start:.3f}",
-                audio=audio,
+                path=audio,
                 text=annotation.text.strip() or None,
                 offset=start,
                 duration=round(annotation.end - annotation.start, _DIGITS),

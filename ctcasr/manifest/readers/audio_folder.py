@@ -29,7 +29,7 @@ def collect_folder(folder: Path, collector: Collector) -> None:
         labelled.add(name)
         utterance = Utterance(
             id="",
-            audio=folder / recording,
+            path=folder / recording,
             text=read_text(folder / texts[name], collector).strip() if name in texts else None,
             speaker=recording.parts[0] if by_speaker else None,
         )

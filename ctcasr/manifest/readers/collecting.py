@@ -39,7 +39,7 @@ class Collector:
 
     Attributes:
         source: what is imported, as the user named it.
-        folder: where the recordings lie; derived ids are relative to it.
+        folder: where the files lie; derived ids are relative to it.
     """
 
     source: Path
@@ -53,7 +53,7 @@ class Collector:
 
         Args:
             item: how a message names it, like "row 7".
-            utterance: its audio exists; an empty id is derived from the audio, spaces in one
+            utterance: its file exists; an empty id is derived from its path, spaces in one
                 become "_".
         """
         offset, duration, channel = utterance.offset, utterance.duration, utterance.channel
@@ -95,18 +95,24 @@ class Collector:
 
     def _ids(self) -> list[str]:
         pieces = [
-            Piece(self._from_folder(draft.audio), draft.offset, draft.channel)
+            Piece(
+                self._from_folder(draft.path),
+                draft.offset,
+                draft.channel,
+                draft.index,
+                draft.traces[0] if draft.traces else None,
+            )
             for _, draft in self._drafts
             if not draft.id
         ]
         derived = iter(derive_ids(pieces))
         return [without_spaces(draft.id) or next(derived) for _, draft in self._drafts]
 
-    def _from_folder(self, audio: Path) -> Path:
+    def _from_folder(self, path: Path) -> Path:
         try:
-            return Path(os.path.relpath(audio, self.folder))
+            return Path(os.path.relpath(path, self.folder))
         except ValueError:  # Windows: another drive
-            return audio
+            return path
 
     def _nothing(self) -> ManifestError:
         if not self._left_out:

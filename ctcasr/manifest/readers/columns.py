@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ctcasr.errors import ManifestError
-from ctcasr.manifest.fields import FIELDS
+from ctcasr.manifest.fields import fields_of
+from ctcasr.manifest.utterance import Modality
 
 OBVIOUS_NAMES: Mapping[str, tuple[str, ...]] = {
     "audio": (
@@ -41,7 +42,7 @@ def choose_columns(header: Sequence[str], told: Mapping[str, str], source: Path)
         ManifestError: a field or column that does not exist; no telling which column holds the
             audio or the text. Lists the headers and says what to type.
     """
-    check_fields_exist(told, FIELDS, source)
+    check_fields_exist(told, fields_of(Modality.AUDIO), source)
     chosen = {field: _column(name, header, source) for field, name in told.items()}
     plain = [_plain(name) for name in header]
     for field, names in OBVIOUS_NAMES.items():

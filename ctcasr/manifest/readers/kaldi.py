@@ -123,7 +123,7 @@ def _add(
     gender = data.genders.get(speaker or "")
     found = Utterance(
         id=utterance,
-        audio=audio,
+        path=audio,
         text=data.texts.get(utterance),
         offset=start,
         duration=None if end == -1 else end - start,  # Kaldi: -1 is the recording's end

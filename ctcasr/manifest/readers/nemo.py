@@ -16,8 +16,8 @@ def collect_json_lines(path: Path, collector: Collector) -> None:
     """
     finder = AudioFinder([Path()])  # the paths are resolved already
     for utterance in read_manifest(path):
-        audio = finder.find(str(utterance.audio))
+        audio = finder.find(str(utterance.path))
         if audio is None:
-            collector.leave_out(utterance.id, f"recording {str(utterance.audio)!r} not found")
+            collector.leave_out(utterance.id, f"recording {str(utterance.path)!r} not found")
         else:
-            collector.add(utterance.id, dataclasses.replace(utterance, audio=audio))
+            collector.add(utterance.id, dataclasses.replace(utterance, path=audio))

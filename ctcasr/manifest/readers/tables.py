@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ctcasr.manifest.fields import FIELDS, RESERVED_NAMES
+from ctcasr.manifest.fields import RESERVED_NAMES, fields_of
 from ctcasr.manifest.readers.audio_lookup import AudioFinder
 from ctcasr.manifest.readers.collecting import Collector
 from ctcasr.manifest.readers.columns import check_fields_exist, choose_columns
 from ctcasr.manifest.readers.delimited import Table, read_delimited, read_unquoted
 from ctcasr.manifest.readers.spreadsheet import read_spreadsheet
-from ctcasr.manifest.utterance import Utterance
+from ctcasr.manifest.utterance import Modality, Utterance
 
 SPREADSHEET_SUFFIXES = (".xlsx", ".xlsm")
 DELIMITED_SUFFIXES = (".csv", ".tsv", ".tab", ".psv", ".txt")
@@ -39,7 +39,9 @@ def collect_table(path: Path, collector: Collector, columns: Mapping[str, str]) 
     if "id" not in columns and "id" in chosen and not _all_differ(table, chosen["id"]):
         del chosen["id"]  # called "id", but it numbers something else, speakers for one
     named = ", ".join(
-        f"{field}={table.header[chosen[field]]}" for field in FIELDS if field in chosen
+        f"{field}={table.header[chosen[field]]}"
+        for field in fields_of(Modality.AUDIO)
+        if field in chosen
     )
     collector.note(f"{path.name}: columns read as {named}")
     _Rows(path, table, chosen, collector).collect()
@@ -146,7 +148,7 @@ class _Rows:
                     return
         utterance = Utterance(
             id=cells.get("id", ""),
-            audio=audio,
+            path=audio,
             text=cells["text"] or None,
             speaker=cells.get("speaker") or None,
             group=cells.get("group") or None,
