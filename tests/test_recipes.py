@@ -19,8 +19,10 @@ from ctcasr.decoding import read_arpa
 from ctcasr.errors import AudioError, ConfigError, ManifestError
 from ctcasr.frontends.waveform import read_audio
 from ctcasr.manifest import read_manifest, write_manifest
+from ctcasr.pipeline.run_folder import changed_keys
 from ctcasr.scoring import Reference, score_utterances
 from ctcasr.training.interruption import Interrupted
+from recipes.an4.choices import CHOICES, choose, settings_of
 from recipes.an4.prepare import prepare as prepare_an4
 from recipes.an4.prepare import read_an4
 from recipes.an4.run import make_searches
@@ -673,6 +675,24 @@ def test_the_words_of_an4s_searches_are_those_it_learned_from(tmp_path):
     assert (soft.alpha, soft.beta) == (0.3, 2)
     assert Path(str(closed.lexicon)).read_text(encoding="utf-8") == "a\nb\nc\n"
     assert {"a", "b", "c"} < set(read_arpa(Path(str(soft.lm))).words)
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: choice.name)
+def test_a_choice_on_an4_changes_its_own_keys_and_no_other(choice):
+    def keys(one):
+        args = argparse.Namespace(seed=1, set=settings_of(one, Path("out")))
+        return configure("an4_first", args, train=Path("a.jsonl")).model_dump(mode="json")
+
+    changed = {line.partition(" ")[0] for line in changed_keys(keys(CHOICES[0]), keys(choice))}
+
+    own = {setting.partition("=")[0] for setting in choice.settings}
+    assert changed == own | ({"training.init_from"} if choice.after else set())
+
+
+def test_a_choice_that_is_none_is_refused():
+    assert [choice.name for choice in choose(["ema", "base"])] == ["base", "ema"]
+    with pytest.raises(ConfigError, match="--only emma: no such row; there are: base, input-he"):
+        choose(["ema", "emma"])
 
 
 def test_without_a_seed_the_configuration_decides():
