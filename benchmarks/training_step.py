@@ -125,7 +125,7 @@ def take_steps(config: RunConfig, items: Sequence[Labelled], alphabet: Alphabet)
         num_encoder_frames=config.num_encoder_frames,
         augment=NO_AUGMENTATION,
         space=(),
-        batch_frames=config.data.batch_frames,
+        batch_frames=config.data.fixed_batch_frames,
         seed=config.seed,
         workers=config.data.workers,
         cache_mb=config.data.cache_mb,

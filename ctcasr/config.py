@@ -41,6 +41,15 @@ class OnBad(StrEnum):
     STOP = "stop"
 
 
+class Auto(StrEnum):
+    """What stands for a number that is to be found out."""
+
+    AUTO = "auto"
+
+
+DEFAULT_BATCH_FRAMES = 6_000
+
+
 class DataConfig(Section):
     """What is learned from. Section `data` of a run's YAML file."""
 
@@ -50,8 +59,10 @@ class DataConfig(Section):
     dev: str | None = None
     """Manifest of the dev set, scored after every epoch; may be left out."""
 
-    batch_frames: int = Field(6_000, ge=1)
-    """Most feature frames in a batch, padding included; 6,000 are 60 s at a 10 ms hop."""
+    batch_frames: int | Auto = DEFAULT_BATCH_FRAMES
+    """Most feature frames in a batch, padding included; 6,000 are 60 s at a 10 ms hop. `auto` tries
+    at the start how many fit into half of the free memory, but no more than leave an epoch 50
+    batches; run.json says how many, and `--resume` repeats it."""
 
     batch_size: int | None = Field(None, ge=1)
     """Most utterances in a batch; only `batch_frames` counts where not given."""
@@ -70,6 +81,22 @@ class DataConfig(Section):
 
     cache_mb: int = Field(1_024, ge=0)
     """Memory for decoded recordings, so that later epochs need not decode them again."""
+
+    @field_validator("batch_frames", mode="before")
+    @classmethod
+    def _are_frames(cls, value: Any) -> Any:
+        is_number = isinstance(value, int | float) and float(value).is_integer() and value >= 1
+        if not is_number and value != Auto.AUTO:
+            raise ValueError(
+                f"give how many frames a batch may have, at least 1, as in {DEFAULT_BATCH_FRAMES}, "
+                f"or auto"
+            )
+        return value
+
+    @property
+    def fixed_batch_frames(self) -> int:
+        """`batch_frames`, or its default where that is to be tried."""
+        return DEFAULT_BATCH_FRAMES if isinstance(self.batch_frames, Auto) else self.batch_frames
 
 
 def _check_text_rules(rules: tuple[str, ...]) -> tuple[str, ...]:

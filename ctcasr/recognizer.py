@@ -423,7 +423,7 @@ class Recognizer:
         heard.
         """
         lengths = [self.config.frontend.num_frames(len(r.samples)) for r in recordings]
-        budget = self.config.data.batch_frames
+        budget = self.config.data.fixed_batch_frames
         for batch in plan_batches(lengths, max_frames=budget, max_items=batch_size):
             heard = self.hear([recordings[index].samples for index in batch])
             labels = [

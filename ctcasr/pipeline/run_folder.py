@@ -79,14 +79,14 @@ class RunFolder:
         config: RunConfig,
         *,
         manifests: Mapping[str, str],
-        computing: Mapping[str, Any] | None = None,
+        found: Mapping[str, Any] | None = None,
     ) -> None:
         """Write down what the run is made of, before its first step or the first after it went on.
 
         Args:
             config: of the run.
             manifests: SHA-256 of each manifest, by its key.
-            computing: how its steps are computed, where that is known.
+            found: what was tried at its first start, by name, where that is known.
 
         Raises:
             OutputError: the folder cannot be written.
@@ -104,7 +104,7 @@ class RunFolder:
                 "manifests": dict(manifests),
                 "started": before.get("started", now),
                 **({"resumed": [*before.get("resumed", []), now]} if before else {}),
-                **({"computing": dict(computing)} if computing else {}),
+                **(found or {}),
                 "status": "running",
             }
         )

@@ -22,9 +22,9 @@ from ctcasr.checking import (
     frame_classes_of,
     stretches_of,
 )
-from ctcasr.config import OnBad, RunConfig
+from ctcasr.config import DEFAULT_BATCH_FRAMES, Auto, OnBad, RunConfig
 from ctcasr.decoder import TextDecoder, read_sources
-from ctcasr.device import compute_deterministically, pick_device
+from ctcasr.device import compute_deterministically, free_bytes, peak_bytes, pick_device
 from ctcasr.distributed import World, join_world
 from ctcasr.errors import ConfigError, ManifestError, OutputError, RunFolderError
 from ctcasr.files import write_text
@@ -42,6 +42,12 @@ from ctcasr.pipeline.run_log import RunLog
 from ctcasr.pipeline.run_record import read_run
 from ctcasr.recognizer import Recognizer
 from ctcasr.text_rules import apply_rules
+from ctcasr.training.batch_frames import (
+    SHARE_OF_MEMORY,
+    STEPS_PER_EPOCH,
+    find_batch_frames,
+    most_frames,
+)
 from ctcasr.training.checkpoint import Checkpoint, latest_checkpoint
 from ctcasr.training.computing import TIMED_FRAMES, Computing, candidates, measure, recall
 from ctcasr.training.dev_set import DevScores, DevSet
@@ -94,12 +100,14 @@ class _Beginning:
         digests: SHA-256 of the manifests, by key.
         checkpoint: to go on from.
         computing: how its steps are computed; None where that is to be found out.
+        batch_frames: most frames in a batch; None where that is to be found out.
     """
 
     sets: TrainingSets
     digests: Mapping[str, str]
     checkpoint: Checkpoint | None
     computing: Computing | None
+    batch_frames: int | None
 
 
 def train(
@@ -147,8 +155,15 @@ def train(
                 lambda: begun.computing or _choose_computing(config, trainer, folder, log)
             )
             trainer.compute_as(computing)
+            trainer.data.batch_frames = batch_frames = world.from_first(
+                lambda: begun.batch_frames or _choose_batch_frames(trainer, folder, log)
+            )
             this_run = _describe(config, begun.sets, place, computing, world)
-            trainer.facts = lambda: {"run": this_run, "log_bytes": log.num_bytes}
+            trainer.facts = lambda: {
+                "run": this_run,
+                "batch_frames": batch_frames,
+                "log_bytes": log.num_bytes,
+            }
             weights = trainer.fit(stop)
             with world.agreed():
                 if world.is_first:
@@ -177,6 +192,7 @@ def _begin(
         TextDecoder(config.decode, sets.alphabet, read_sources(config.decode, {}))
     notes = list(damaged)
     computing = _settle_computing(config, folder, checkpoint, place)
+    batch_frames = _settle_batch_frames(config, folder, checkpoint)
     if checkpoint is not None and computing is not None:
         this_run = _describe(config, sets, place, computing, world)
         require_same_run(checkpoint, this_run)
@@ -187,16 +203,17 @@ def _begin(
             f"{folder.path}: holds a finished model, and no checkpoint to go on from; name "
             f"another folder"
         )
-    folder.begin(
-        config, manifests=digests, computing=None if computing is None else asdict(computing)
-    )
+    found: dict[str, Any] = {} if computing is None else {"computing": asdict(computing)}
+    if batch_frames != config.data.batch_frames and batch_frames is not None:
+        found["batch_frames"] = batch_frames
+    folder.begin(config, manifests=digests, found=found)
     log.cut_back(checkpoint.facts["log_bytes"] if checkpoint is not None else 0)
     _write_skipped(folder, sets)
     for note in [*_describe_skipped(folder, sets), *_describe_computing(config, place)]:
         (log.on_warning if checkpoint is None else log.repeat)(note)
     for note in notes:
         log.on_warning(note)
-    return _Beginning(sets, digests, checkpoint, computing)
+    return _Beginning(sets, digests, checkpoint, computing, batch_frames)
 
 
 def _describe(
@@ -245,6 +262,50 @@ def _choose_computing(
     folder.write_facts(computing=asdict(chosen))
     log.on_warning(why)
     return chosen
+
+
+def _settle_batch_frames(
+    config: RunConfig, folder: RunFolder, checkpoint: Checkpoint | None
+) -> int | None:
+    """Return how many frames a batch has, where somebody says so or the run knows."""
+    if config.data.batch_frames != Auto.AUTO:
+        return config.data.batch_frames
+    known = folder.facts() if checkpoint is None else checkpoint.facts
+    return known.get("batch_frames")
+
+
+def _choose_batch_frames(trainer: Trainer, folder: RunFolder, log: RunLog) -> int:
+    """Try how many frames a batch may have; write it down."""
+    data, device = trainer.data, trainer.device
+    # Each process has a GPU of its own and a share of the batch; on a CPU they share its memory.
+    shares = trainer.world.size if device.type == "cuda" else 1
+    lengths, free = data.lengths(), free_bytes(device)
+    most = most_frames(sum(lengths))
+    if free is None or peak_bytes(device) is None:
+        frames = min(most, DEFAULT_BATCH_FRAMES)
+        why = "the system does not tell how much memory is free"
+    else:
+        budget = int(SHARE_OF_MEMORY * free)
+
+        def bytes_of(frames: int) -> int | None:
+            batch = data.fullest_batch(frames)
+            return trainer.bytes_of_step(batch) if batch is not None else 0
+
+        found, taken = find_batch_frames(
+            bytes_of, budget=budget, fewest=max(lengths), most=most // shares
+        )
+        frames = shares * found
+        why = f"{_megabytes(taken)} of the {_megabytes(budget)} that training may take"
+    folder.write_facts(batch_frames=frames)
+    log.on_warning(
+        f"batches of up to {frames:,} frames: {why}; {most:,} would leave {STEPS_PER_EPOCH} steps "
+        f"an epoch, the fewest; data.batch_frames decides it otherwise"
+    )
+    return frames
+
+
+def _megabytes(num_bytes: int) -> str:
+    return f"{num_bytes / 2**20:,.0f} MB"
 
 
 def prepare_sets(config: RunConfig, manifests: dict[str, list[Utterance]]) -> TrainingSets:
@@ -462,7 +523,7 @@ def _make_trainer(
             sets.dev,
             sample_rate=frontend.sample_rate,
             hop_ms=frontend.hop_ms,
-            batch_frames=config.data.batch_frames,
+            batch_frames=config.data.fixed_batch_frames,
             frame_s=config.frame_seconds,
         )
     trainer = Trainer(
@@ -509,7 +570,7 @@ def _training_data(
         frame_s=config.frame_seconds if config.heads.frame.is_present else None,
         augment=config.augment if augmented else NO_AUGMENTATION,
         space=space,
-        batch_frames=config.data.batch_frames,
+        batch_frames=config.data.fixed_batch_frames,
         batch_size=config.data.batch_size,
         seed=config.seed,
         workers=config.data.workers,

@@ -200,13 +200,19 @@ def _is_all_blank(report: EpochReport) -> bool:
 
 def _value(settings: Settings, section: str, key: str) -> str:
     """Return "now 0.002", or that nobody knows."""
-    value = _known(settings, section, key)
-    if value is None:
+    value = _setting(settings, section, key)
+    if isinstance(value, str):
+        return f"now {value}"
+    if not isinstance(value, int | float):
         return "not known"
     return f"now {value:,}" if isinstance(value, int) else f"now {value:g}"
 
 
 def _known(settings: Settings, section: str, key: str) -> float | int | None:
-    values = settings.get(section)
-    value = values.get(key) if isinstance(values, Mapping) else None
+    value = _setting(settings, section, key)
     return value if isinstance(value, int | float) else None
+
+
+def _setting(settings: Settings, section: str, key: str) -> Any:
+    values = settings.get(section)
+    return values.get(key) if isinstance(values, Mapping) else None

@@ -156,7 +156,7 @@ class TrainingData:
         num_encoder_frames: N samples -> T', the frames that labels are aligned with.
         frame_s: seconds from one frame to the next, where each is to have a class; None where not.
         space: label ids between joined transcripts; empty where words are labels.
-        batch_frames: most feature frames in a batch, padding included.
+        batch_frames: most feature frames in a batch, padding included; may be set anew.
         batch_size: most utterances in a batch; None sets no limit.
         seed: of every draw.
         workers: reading threads; 0 reads in the training thread.
@@ -188,7 +188,7 @@ class TrainingData:
         self._num_encoder_frames = num_encoder_frames
         self._frame_s = frame_s
         self._space = space
-        self._batch_frames = batch_frames
+        self.batch_frames = batch_frames
         self._batch_size = batch_size
         self._seed = seed
         self._workers = workers
@@ -212,11 +212,10 @@ class TrainingData:
             world: the processes that share each batch; the plan does not depend on them.
         """
         plans = [self._plan(item, epoch) for item in self.items]
-        lengths = [max(1, round(plan.seconds * 1000 / self._frontend.hop_ms)) for plan in plans]
         generator = keyed_generator("batches", self._seed, epoch)
         batches = plan_batches(
-            lengths,
-            max_frames=self._batch_frames,
+            [self._num_frames(plan) for plan in plans],
+            max_frames=self.batch_frames,
             max_items=self._batch_size,
             generator=generator,
         )
@@ -228,6 +227,24 @@ class TrainingData:
             unreadable=unreadable,
             world=world,
         )
+
+    def lengths(self) -> list[int]:
+        """Return the feature frames of each example of the first epoch."""
+        return [self._num_frames(self._plan(item, 0)) for item in self.items]
+
+    def fullest_batch(self, max_frames: int) -> Batch | None:
+        """Return one of the largest batches, if batches had so many frames at most.
+
+        It is of the first epoch's examples; None where none of them can be read.
+        """
+        plans = [self._plan(item, 0) for item in self.items]
+        lengths = [self._num_frames(plan) for plan in plans]
+        batches = plan_batches(lengths, max_frames=max_frames, max_items=self._batch_size)
+        fullest = max(batches, key=lambda batch: len(batch) * lengths[batch[0]])
+        return self.load_batch([plans[index] for index in fullest]).batch
+
+    def _num_frames(self, plan: _Plan) -> int:
+        return max(1, round(plan.seconds * 1000 / self._frontend.hop_ms))
 
     def _plan(self, item: Labelled, epoch: int) -> _Plan:
         """Draw what becomes of one utterance in one epoch."""

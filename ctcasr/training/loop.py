@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ctcasr.alphabet import Alphabet
 from ctcasr.batching import Batch
-from ctcasr.device import is_out_of_memory
+from ctcasr.device import forget_peak, is_out_of_memory, peak_bytes
 from ctcasr.distributed import ALONE, LostProcessError, World
 from ctcasr.errors import RunFolderError, TrainingError
 from ctcasr.frontends.features import FeatureExtractor
@@ -56,6 +56,17 @@ from ctcasr.training.optim import (
 _BETWEEN_PARTS = 0x9E37_79B9_7F4A_7C15  # 2**64 over the golden ratio: parts and steps never meet
 _WORSE_THAN_GUESSING = 2.0
 """Times the loss of a network that guesses; runs that recover stay below (docs/log.md)."""
+
+
+class BatchTooLargeError(TrainingError):
+    """There is not enough memory for a step."""
+
+    def __init__(self, batch: Batch) -> None:
+        super().__init__(
+            f"out of memory in a batch of {len(batch.ids)} utterances of up to "
+            f"{int(batch.lengths.max())} samples ({batch.ids[0]}, ...); lower data.batch_frames, "
+            f"or leave long ones out by data.max_frames, and go on with --resume"
+        )
 
 
 class AverageOf(StrEnum):
@@ -261,6 +272,26 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         return min(times[1:])
 
+    def bytes_of_step(self, batch: Batch) -> int | None:
+        """Return what a step would need at most; None if that is more memory than there is.
+
+        On a CPU it is what the whole process needs, and 0 where the system does not tell. The step
+        is not taken.
+        """
+        self.network.train()
+        counts = [max(1, count) for count in head_counts(batch, self.network.heads)]
+        forget_peak(self.device)
+        try:
+            self._add_gradients(batch, counts)
+        except BatchTooLargeError:
+            return None
+        finally:
+            self.optimizer.zero_grad(set_to_none=True)
+        # AdamW's two moments come into being with the first step.
+        weights = [p for p in self.network.parameters() if p.requires_grad]
+        moments_bytes = 2 * sum(p.numel() * p.element_size() for p in weights)
+        return (peak_bytes(self.device) or 0) + moments_bytes
+
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint."""
         facts = dict(checkpoint.facts["progress"])
@@ -422,7 +453,7 @@ class Trainer:
                 loss.backward()  # type: ignore[no-untyped-call]
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if is_out_of_memory(error):
-                    raise _batch_too_large(part) from error
+                    raise BatchTooLargeError(part) from error
                 raise
             finite = torch.stack([one.objective.detach().isfinite() for one in losses]).all(0)
             done += _StepSums(
@@ -585,14 +616,6 @@ def loss_device(training: TrainingConfig, device: torch.device) -> torch.device:
     On a GPU, the backward pass of torch's kernel is not deterministic.
     """
     return torch.device("cpu") if training.deterministic else device
-
-
-def _batch_too_large(batch: Batch) -> TrainingError:
-    return TrainingError(
-        f"out of memory in a batch of {len(batch.ids)} utterances of up to "
-        f"{int(batch.lengths.max())} samples ({batch.ids[0]}, ...); lower data.batch_frames, or "
-        f"leave long ones out by data.max_frames, and go on with --resume"
-    )
 
 
 def _seed_dropout(seed: int, step: int, *, part: int) -> None:
