@@ -9,6 +9,7 @@ is our own bug and exits with status 1.
     ├── ManifestError            a manifest, or a source that should become one
     ├── AudioError               one recording
     ├── InkError                 one item of pen strokes
+    ├── ImageError               one image of a line
     ├── AlphabetError            text outside the labels a model has
     ├── InfeasibleAlignmentError text longer than the frames it must align with
     ├── ModelFileError           a model file or its name
@@ -41,6 +42,10 @@ class AudioError(CtcasrError):
 
 class InkError(CtcasrError):
     """The pen strokes of one item cannot be used."""
+
+
+class ImageError(CtcasrError):
+    """The image of one line, or of its page, cannot be used."""
 
 
 class AlphabetError(CtcasrError):

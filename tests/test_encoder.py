@@ -355,6 +355,12 @@ def test_what_goes_together_is_taken_and_read_back(values):
     assert parse_config(config.model_dump(mode="json")) == config
 
 
+@pytest.mark.parametrize("maps", [0, [], [16, 0]])
+def test_every_convolution_has_maps(maps):
+    with pytest.raises(ConfigError, match=r"encoder: .*give a number above 0, or a list of them"):
+        parse_config({"encoder": {"maps": maps}})
+
+
 SIZES = st.integers(4, 7)
 COMBINATIONS = st.fixed_dictionaries(
     {
@@ -369,7 +375,8 @@ COMBINATIONS = st.fixed_dictionaries(
         "start_state": st.sampled_from(StartKind),
         "dropout_per_sequence": st.booleans(),
         "subsampling": st.sampled_from(SubsamplingKind),
-        "stride": st.integers(1, 3),
+        "stride": st.integers(1, 4),
+        "maps": st.just(2) | st.lists(st.integers(1, 3), min_size=1, max_size=3),
     }
 )
 
@@ -380,7 +387,7 @@ def test_whatever_the_config_takes_learns_runs_and_is_built_anew(values):
     sizes = values["hidden"] if isinstance(values["hidden"], list) else [values["hidden"]]
     uneven = len(set(sizes)) > 1 and values["projection"] is None
     assume(not (values["skip"] is SkipKind.RESIDUAL and uneven))
-    config = EncoderConfig(channels=8, maps=2, **values)
+    config = EncoderConfig(channels=8, **values)
     torch.manual_seed(0)
     encoder = Encoder(config, 5)
     features = make_features()

@@ -50,10 +50,12 @@ def test_pieces_give_what_the_whole_gives(kind, stride, num_frames):
         {"skip": "to_output"},
         {"reduce_after": (1,)},
         {"projection": 5, "layer_norm": True},
+        {"subsampling": "conv2d", "maps": (2, 3, 4)},
+        {"subsampling": "conv2d", "maps": (2, 3, 4), "stride": 4},
     ],
 )
 def test_pieces_give_what_the_whole_gives_for_every_kind_of_encoder(values):
-    pieces, whole = encode_both_ways(150, stride=2, **values)
+    pieces, whole = encode_both_ways(150, **{"stride": 2} | values)
 
     torch.testing.assert_close(pieces, whole, rtol=0, atol=1e-12)
 

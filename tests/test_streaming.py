@@ -86,6 +86,7 @@ ENCODERS = [
     {"subsampling": "conv", "stride": 4},
     {"subsampling": "conv2d", "stride": 1},
     {"subsampling": "conv2d", "stride": 3},
+    {"subsampling": "conv2d", "stride": 4, "maps": [2, 3, 2]},
     {"cell": "gru"},
     {"cell": "rnn_tanh"},
     {"cell": "rnn_relu"},

@@ -26,6 +26,7 @@ from ctcasr.models.lengths import padding_mask
 from ctcasr.models.recurrent import CellKind, Directions, RecurrentLayer, StartKind, State
 from ctcasr.models.subsampling import (
     FrameStacking,
+    PoolingConvolution,
     SpectralConvolution,
     StridedConvolution,
     SubsamplingKind,
@@ -60,8 +61,10 @@ class EncoderConfig(Section):
     channels: int = Field(256, ge=8)
     """Channels of the `conv` and `conv2d` subsampling."""
 
-    maps: int = Field(32, ge=1)
-    """Feature maps of the `conv2d` subsampling."""
+    maps: int | tuple[int, ...] = 32
+    """Feature maps of the `conv2d` subsampling. A list, as in [16, 32, 48, 64], gives one
+    convolution for each number; each pools features in pairs, the first ones frames too, as often
+    as `stride` can be halved: for images of lines."""
 
     cell: CellKind = CellKind.LSTM
     """`lstm`, `gru`, or a plain recurrent network, `rnn_tanh` or `rnn_relu`. On a CPU only the LSTM
@@ -117,6 +120,11 @@ class EncoderConfig(Section):
 
     @model_validator(mode="after")
     def _go_together(self) -> Self:
+        if self.maps == () or min(self.maps if isinstance(self.maps, tuple) else [self.maps]) < 1:
+            raise ValueError(
+                f"maps {self.maps}: give a number above 0, or a list of them, one for each "
+                f"convolution, as in [16, 32, 48, 64]"
+            )
         if isinstance(self.hidden, tuple) and len(self.hidden) != self.layers:
             raise ValueError(
                 f"hidden has {len(self.hidden)} sizes, but layers is {self.layers}; give one size "
@@ -193,10 +201,17 @@ class Encoder(nn.Module):
 
     def __init__(self, config: EncoderConfig, num_features: int) -> None:
         super().__init__()
-        self.subsampling: FrameStacking | StridedConvolution | SpectralConvolution
+        self.subsampling: (
+            FrameStacking | StridedConvolution | SpectralConvolution | PoolingConvolution
+        )
         if config.subsampling is SubsamplingKind.STACK:
             self.subsampling = FrameStacking(num_features, config.stride)
+        elif config.subsampling is SubsamplingKind.CONV2D and isinstance(config.maps, tuple):
+            self.subsampling = PoolingConvolution(
+                num_features, config.stride, config.channels, config.maps
+            )
         elif config.subsampling is SubsamplingKind.CONV2D:
+            assert isinstance(config.maps, int)
             self.subsampling = SpectralConvolution(
                 num_features, config.stride, config.channels, config.maps
             )

@@ -8,6 +8,7 @@ Output j of each stands for the features from frame j * stride on, and depends o
 j * stride - look_back or after j * stride + look_ahead.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 import torch
@@ -132,5 +133,64 @@ class SpectralConvolution(nn.Module):
             if valid is not None:
                 maps = maps * valid[:, None, :, None]
         lengths = torch.full((len(features),), features.shape[1])
+        stacked, _ = self.stacking(maps.transpose(1, 2).flatten(2), lengths)
+        return nn.functional.gelu(self.reduce(stacked))
+
+
+class PoolingConvolution(nn.Module):
+    """3 x 3 convolutions over frames and features, one for each of `maps`, pooled as they go.
+
+    Each pools features in pairs, and the first ones pool frames in pairs too, as often as `stride`
+    can be halved; what is left of the stride is stacked. So the maps grow as the picture shrinks
+    (Puigcerver 2017, "Are multidimensional recurrent layers really necessary for handwritten text
+    recognition?", section III).
+
+    Shape:
+        features: (B, T, F), zero beyond each length; lengths: (B,).
+        returns: (B, ceil(T / stride), channels); (B,) ceil(lengths / stride).
+    """
+
+    def __init__(self, num_features: int, stride: int, channels: int, maps: Sequence[int]) -> None:
+        super().__init__()
+        self.stride = stride
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(before, after, kernel_size=3, padding=1)
+            for before, after in zip((1, *maps), maps, strict=False)
+        )
+        self.pools: list[int] = []  # frames that become one after each convolution
+        seen, left = 0, stride  # frames that a convolution sees to either side, of those given
+        for _ in maps:
+            seen += stride // left
+            self.pools.append(2 if left % 2 == 0 else 1)
+            left //= self.pools[-1]
+            num_features = -(-num_features // 2)
+        self.look_back, self.look_ahead = seen, seen + stride - 1
+        self.stacking = FrameStacking(num_features * maps[-1], left)
+        self.reduce = nn.Linear(self.stacking.output_size, channels)
+        self.output_size = channels
+
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Convolve; see the class for shapes."""
+        stride = self.stride
+        if is_long(features, lengths):
+            halo = -(-self.look_back // stride) * stride
+            reduced = map_pieces(self._convolve, features, stride=stride, halo=halo)
+            return reduced, -(-lengths // stride)
+        reduced = self._convolve(features, lengths)
+        lengths = -(-lengths // stride)
+        return reduced * padding_mask(lengths, reduced.shape[1])[..., None], lengths
+
+    def _convolve(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Return (B, T', channels); beyond its length, T where not given, every map is zero."""
+        if lengths is None:
+            lengths = torch.full((len(features),), features.shape[1], device=features.device)
+        maps = nn.functional.pad(features, (0, 0, 0, -features.shape[1] % self.stride))[:, None]
+        for convolution, pool in zip(self.convolutions, self.pools, strict=True):
+            maps = convolution(maps)  # (B, maps, T or a part of it, F or a part of it)
+            maps = maps.contiguous(memory_format=torch.channels_last)  # the next go twice as fast
+            maps = maps * padding_mask(lengths, maps.shape[2])[:, None, :, None]
+            maps = nn.functional.max_pool2d(maps, (pool, 2), ceil_mode=True)
+            maps = nn.functional.gelu(maps)  # after the pool: a quarter of the work
+            lengths = -(-lengths // pool)
         stacked, _ = self.stacking(maps.transpose(1, 2).flatten(2), lengths)
         return nn.functional.gelu(self.reduce(stacked))

@@ -1,0 +1,62 @@
+"""Images made for tests: letters of bars and dots that are much like a line of writing."""
+
+import math
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from numpy.typing import NDArray
+
+from ctcasr.frontends.line_image import LineImage
+
+
+def written_line(
+    *,
+    letters: int = 30,
+    x_height: int = 16,
+    slope: float = 0.0,
+    slant: float = 0.0,
+    margin: int = 60,
+    seed: int = 0,
+) -> NDArray[np.float32]:
+    """Return (H, W) ink: upright bars on a baseline, some tall, some deep, linked below.
+
+    Args:
+        letters: how many.
+        x_height: of the small ones, in pixels.
+        slope: how far down the line goes per pixel to the right.
+        slant: how far right its bars go per pixel down.
+        margin: of paper about it.
+        seed: of which letter is which.
+    """
+    generator = np.random.default_rng(seed)
+    width = letters * x_height + 2 * margin
+    rise = math.ceil(abs(slope) * width) + math.ceil(abs(slant) * 3 * x_height)
+    height = 5 * x_height + 2 * rise
+    ink = np.zeros((height, width), dtype=np.float32)
+    base = height / 2 + x_height / 2
+    for letter in range(letters):
+        left = margin + letter * x_height
+        top = -x_height * generator.choice([1.0, 1.0, 1.0, 1.9])
+        bottom = x_height * generator.choice([0.0, 0.0, 0.0, 0.9])
+        for y in np.arange(top, bottom, 0.25):
+            x = left + slant * y
+            row = base + y + slope * (x - width / 2)
+            ink[round(row), round(x) : round(x) + 3] = 1
+        for x in np.arange(left, left + x_height * 0.7, 0.25):
+            row = base - 1 + slope * (x - width / 2)
+            ink[round(row) : round(row) + 2, round(x)] = 1
+    return ink
+
+
+def line_image(**values) -> LineImage:
+    """Return the same as a checked image."""
+    return LineImage.checked(written_line(**values), item="line")
+
+
+def any_line() -> st.SearchStrategy[LineImage]:
+    """Return images of any shape and any ink."""
+    shapes = st.tuples(st.integers(1, 60), st.integers(1, 90))
+    values = st.sampled_from([0.0, 0.25, 1.0])
+    pixels = shapes.flatmap(lambda shape: arrays.arrays(np.float32, shape, elements=values))
+    return pixels.map(lambda ink: LineImage.checked(ink, item="any"))
