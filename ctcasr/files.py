@@ -75,6 +75,28 @@ def write_text(path: Path, text: str) -> None:
         file.write(text.encode("utf-8"))
 
 
+def read_small(path: Path, *, item: str, most: int, error: type[CtcasrError]) -> bytes:
+    """Return the bytes of a file that must not be large.
+
+    Args:
+        path: the file.
+        item: named in errors.
+        most: bytes that are read.
+        error: what to raise.
+
+    Raises:
+        CtcasrError: it cannot be read or is larger; of the kind asked for.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+    except OSError as reason:
+        raise error(f"{item}: cannot read {path} ({reason.strerror}); check the path") from reason
+    if len(content) > most:
+        raise error(f"{item}: {path} is larger than {most >> 20} MiB; cut it into pages")
+    return content
+
+
 def read_lines(path: Path, *, error: type[CtcasrError]) -> Iterator[str]:
     """Yield the lines of a UTF-8 text file, plain or gzip, without their LF or CRLF.
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ctcasr import xml_files
 from ctcasr.errors import InkError
 from ctcasr.frontends import ink_files
 from ctcasr.frontends.ink_files import read_ink
@@ -212,7 +213,7 @@ def test_entities_are_refused(read, doctype):
 def test_xml_of_another_kind_and_files_too_large_are_refused(read, monkeypatch):
     with pytest.raises(InkError, match=r"the root of .* is <svg>"):
         read("<svg/>", name="a.xml")
-    monkeypatch.setattr(ink_files, "MAX_TEXT_BYTES", 3)
+    monkeypatch.setattr(xml_files, "MAX_XML_BYTES", 3)
     with pytest.raises(InkError, match="is larger than"):
         read("<svg/>", name="a.xml")
 

@@ -60,10 +60,12 @@ def manifest_command(
     seed: int,
     overwrite: bool,
 ) -> None:
-    """Make a manifest out of recordings and texts you have.
+    """Make a manifest out of recordings or images and texts you have.
 
     SOURCE is a table (.csv, .tsv, .xlsx), a folder of recordings with texts of the same name, a
-    Kaldi data directory, a NeMo manifest, LJSpeech, Common Voice, ELAN or TextGrid.
+    Kaldi data directory, a NeMo manifest, LJSpeech, Common Voice, ELAN or TextGrid; a folder of
+    line images with .gt.txt of the same name; a page whose lines are found, as PAGE XML or ALTO, or
+    a folder of them.
     """
     from ctcasr.manifest import (
         import_manifest,

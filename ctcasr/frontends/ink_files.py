@@ -29,18 +29,15 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element
 
 import numpy as np
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
 from numpy.typing import NDArray
 
 from ctcasr.errors import InkError
+from ctcasr.files import read_small
 from ctcasr.frontends.pen_strokes import Ink
-
-MAX_TEXT_BYTES = 64 << 20
-"""Largest XML or JSON file: over a million points."""
+from ctcasr.xml_files import MAX_XML_BYTES, local_name, read_xml
 
 MAX_PACK_BYTES = 4 << 30
 """Largest pack, as unpacked."""
@@ -90,7 +87,7 @@ def read_ink(
     if suffix == ".json":
         _refuse(traces, "traces", path, item)
         return _read_stroke_list(path, item)
-    root = read_xml(path, item=item)
+    root = read_xml(path, item=item, error=InkError)
     if local_name(root) == "ink":
         return _read_inkml(root, traces, item)
     _refuse(traces, "traces", path, item)
@@ -102,45 +99,9 @@ def read_ink(
     )
 
 
-def read_xml(path: Path, *, item: str) -> Element:
-    """Return the root of an XML file that declares no entities and reaches nowhere.
-
-    Raises:
-        InkError: missing, too large, not well-formed, or refused.
-    """
-    content = _read_bytes(path, item)
-    try:
-        return fromstring(content)
-    except DefusedXmlException as error:
-        raise InkError(
-            f"{item}: {path} declares an entity or points outside itself; such XML is refused; "
-            "remove its DOCTYPE"
-        ) from error
-    except (ParseError, ValueError, LookupError) as error:
-        raise InkError(f"{item}: {path} is not well-formed XML ({error}); save it anew") from error
-
-
-def local_name(element: Element) -> str:
-    """Return an element's name without its namespace."""
-    return element.tag.rpartition("}")[2]
-
-
 def _refuse(value: object, name: str, path: Path, item: str) -> None:
     if value is not None:
         raise InkError(f"{item}: {path} knows no {name}; leave the field out")
-
-
-def _read_bytes(path: Path, item: str) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_TEXT_BYTES + 1)
-    except OSError as error:
-        raise InkError(f"{item}: cannot read {path} ({error.strerror}); check the path") from error
-    if len(content) > MAX_TEXT_BYTES:
-        raise InkError(
-            f"{item}: {path} is larger than {MAX_TEXT_BYTES >> 20} MiB; cut it into pages"
-        )
-    return content
 
 
 # --- packs
@@ -208,7 +169,7 @@ def _load_pack(path: Path, _changed: int, _size: int) -> dict[str, NDArray[np.ge
 
 def _read_stroke_list(path: Path, item: str) -> Ink:
     try:
-        strokes = json.loads(_read_bytes(path, item))
+        strokes = json.loads(read_small(path, item=item, most=MAX_XML_BYTES, error=InkError))
         points = [np.asarray(stroke, dtype=np.float64) for stroke in strokes if len(stroke)]
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise _not_strokes(path, item) from error

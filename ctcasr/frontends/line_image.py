@@ -33,8 +33,6 @@ MAX_PIXELS = 80_000_000
 MAX_LINE_PIXELS = 20_000_000
 """Most pixels of one line, its box included."""
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
-
 Grey = NDArray[np.unsignedinteger[Any]]
 """(H, W) light of pixels, 8 or 16 bits: 0 is black."""
 

@@ -1,4 +1,4 @@
-"""Manifests from what recordings come with: tables, folders, corpora, annotation files.
+"""Manifests from what items come with: tables, folders, corpora, annotation files, pages.
 
 The format is told, or found by looking at a file's suffix and header and at what lies in a folder.
 Nothing in the source is changed, run or downloaded.
@@ -14,8 +14,11 @@ from ctcasr.manifest.readers.audio_lookup import is_audio, walk_files
 from ctcasr.manifest.readers.collecting import Collector, Imported
 from ctcasr.manifest.readers.columns import check_fields_exist
 from ctcasr.manifest.readers.elan import collect_elan
+from ctcasr.manifest.readers.image_folder import TEXT_SUFFIXES, collect_line_images
+from ctcasr.manifest.readers.image_lookup import is_image
 from ctcasr.manifest.readers.kaldi import collect_kaldi
 from ctcasr.manifest.readers.nemo import collect_json_lines
+from ctcasr.manifest.readers.pages import collect_pages, is_page
 from ctcasr.manifest.readers.tables import (
     DELIMITED_SUFFIXES,
     SPREADSHEET_SUFFIXES,
@@ -45,12 +48,18 @@ class SourceFormat(StrEnum):
     FOLDER = "folder"
     ELAN = "elan"
     TEXTGRID = "textgrid"
+    IMAGES = "images"
+    PAGE = "page"
+    ALTO = "alto"
 
 
 _FORMATS_WITHOUT_COLUMNS: Mapping[SourceFormat, Callable[[Path, Collector], None]] = {
     SourceFormat.NEMO: collect_json_lines,
     SourceFormat.KALDI: collect_kaldi,
     SourceFormat.FOLDER: collect_folder,
+    SourceFormat.IMAGES: collect_line_images,
+    SourceFormat.PAGE: collect_pages,
+    SourceFormat.ALTO: collect_pages,
 }
 _FORMATS_WITH_COLUMNS: Mapping[
     SourceFormat, Callable[[Path, Collector, Mapping[str, str]], None]
@@ -61,7 +70,7 @@ _FORMATS_WITH_COLUMNS: Mapping[
     SourceFormat.ELAN: collect_elan,
     SourceFormat.TEXTGRID: collect_textgrid,
 }
-_FOLDERS = (SourceFormat.KALDI, SourceFormat.FOLDER)
+_FOLDERS = (SourceFormat.KALDI, SourceFormat.FOLDER, SourceFormat.IMAGES)
 _FILES = (SourceFormat.NEMO, SourceFormat.LJSPEECH, SourceFormat.TABLE)
 
 
@@ -121,6 +130,11 @@ def _detect(source: Path) -> SourceFormat:
     form = _detect_in_folder(source) if source.is_dir() else _detect_file(source)
     if form is not None:
         return form
+    if is_image(source):
+        raise ManifestError(
+            f"{source}: an image; name the folder of its lines, or the PAGE or ALTO file that says "
+            f"where they are"
+        )
     if is_audio(source):
         raise ManifestError(f"{source}: a recording; name the folder or the table it belongs to")
     raise ManifestError(
@@ -140,6 +154,8 @@ def _detect_file(path: Path) -> SourceFormat | None:
         return SourceFormat.LJSPEECH
     if looks_like_common_voice(path):
         return SourceFormat.COMMON_VOICE
+    if is_page(path):
+        return SourceFormat.PAGE
     if name.endswith((*DELIMITED_SUFFIXES, *SPREADSHEET_SUFFIXES)):
         return SourceFormat.TABLE
     return None
@@ -158,15 +174,21 @@ def _detect_in_folder(folder: Path) -> SourceFormat | None:
     suffixes = {path.suffix.lower() for path in files}
     if any(path.suffix.lower() == ".txt" and path.with_suffix("") in recordings for path in files):
         return SourceFormat.FOLDER
+    if any(path.name.endswith(TEXT_SUFFIXES[0]) for path in files):
+        return SourceFormat.IMAGES
     if _files_ending(folder, _JSON_IN_FOLDER):
         return SourceFormat.NEMO
+    if any(map(is_page, files)):
+        return SourceFormat.PAGE
     if ".eaf" in suffixes:
         return SourceFormat.ELAN
     if ".textgrid" in suffixes:
         return SourceFormat.TEXTGRID
     if _files_ending(folder, _TABLES_IN_FOLDER):
         return SourceFormat.TABLE
-    return SourceFormat.FOLDER if recordings else None
+    if recordings:
+        return SourceFormat.FOLDER
+    return SourceFormat.IMAGES if any(map(is_image, files)) else None
 
 
 def _files_ending(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
