@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.setting import machine, parse_repeats, seconds_of
-from ctcasr.batching import pad_labels, pad_waveforms
+from ctcasr.batching import pad_labels, pad_signals
 from ctcasr.frontends.augmentation import AugmentConfig, distort_waveform, draw_distortion
 from ctcasr.frontends.features import FeatureExtractor
 from ctcasr.frontends.spectral import FrontendConfig, FrontendKind
@@ -64,7 +64,7 @@ def make_step(
     extractor = FeatureExtractor(config).to(device)
     network = Network(EncoderConfig(), num_features=config.num_features, num_labels=NUM_LABELS)
     network.to(device)
-    waveforms, lengths = (part.to(device) for part in pad_waveforms(clips))
+    waveforms, lengths = (part.to(device) for part in pad_signals(clips))
     labels, label_lengths = pad_labels([range(1, NUM_LABELS)] * len(clips))
 
     def extract() -> tuple[Tensor, Tensor]:

@@ -42,6 +42,7 @@ from benchmarks.training_work import Job, Pass, plain_weights
 from ctcasr.alphabet import Alphabet
 from ctcasr.config import RunConfig, parse_config
 from ctcasr.frontends.augmentation import NO_AUGMENTATION
+from ctcasr.frontends.spectral import FrontendConfig
 from ctcasr.manifest import read_manifest, write_manifest
 from ctcasr.models.network import Network
 from ctcasr.pipeline.train import prepare_sets
@@ -117,6 +118,7 @@ class Bench:
     def _job(self, who: Contestant, steps_per_epoch: int) -> Job:
         config = self.config
         frontend, encoder, optim = config.frontend, config.encoder, config.optim
+        assert isinstance(frontend, FrontendConfig), "the contestants train on recordings"
         return {
             "contestant": who.kind,
             **who.settings,
@@ -205,7 +207,7 @@ def make_bench(args: argparse.Namespace, folder: Path) -> Bench:
 def compare(bench: Bench) -> Iterator[str]:
     """Yield the rows of a Markdown table, with what was trained above it."""
     encoder, training = bench.config.encoder, bench.config.training
-    seconds = sum(item.seconds for item in bench.items)
+    seconds = sum(item.amount for item in bench.items)
     yield (
         f"## {platform.machine()}, {THREADS} threads, torch {torch.__version__}, median of "
         f"{training.epochs - 1} passes\n"

@@ -21,8 +21,8 @@ from benchmarks.matmul_rate import lstm_stack_flops, matmul_rate
 from ctcasr.alphabet import Alphabet
 from ctcasr.batching import Batch
 from ctcasr.config import RunConfig
-from ctcasr.frontends.augmentation import NO_AUGMENTATION
 from ctcasr.frontends.features import FeatureExtractor
+from ctcasr.frontends.media import without_augmentation
 from ctcasr.models.ctc import ctc_loss
 from ctcasr.models.network import Network
 from ctcasr.training.computing import uses_bf16
@@ -85,7 +85,7 @@ class Steps:
 
     def _step(self, batch: Batch, times: StepTimes) -> None:
         with times.part("features"):
-            features, lengths = self.features(batch.waveforms, batch.lengths)
+            features, lengths = self.features(batch.signals, batch.lengths)
         with (
             times.part("forward"),
             torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16),
@@ -123,7 +123,7 @@ def take_steps(config: RunConfig, items: Sequence[Labelled], alphabet: Alphabet)
         items,
         frontend=config.frontend,
         num_encoder_frames=config.num_encoder_frames,
-        augment=NO_AUGMENTATION,
+        medium=without_augmentation(config.frontend),
         space=(),
         batch_frames=config.data.fixed_batch_frames,
         seed=config.seed,

@@ -46,7 +46,7 @@ def train_ctcasr(job: Job) -> list[Pass]:
     passes, steps_before = [], 0
     for epoch in read_metrics(run / "metrics.jsonl"):
         steps = epoch.step - steps_before
-        passes.append(Pass(epoch.audio_rate, epoch.padding, epoch.loss, steps))
+        passes.append(Pass(epoch.throughput, epoch.padding, epoch.loss, steps))
         steps_before = epoch.step
     return passes
 

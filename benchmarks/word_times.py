@@ -29,8 +29,9 @@ from benchmarks.setting import machine
 from ctcasr.bundle import load
 from ctcasr.decoding import forced_align
 from ctcasr.frontends.level import frame_levels
+from ctcasr.items import Item
 from ctcasr.manifest import Utterance
-from ctcasr.recognizer import Recognizer, Recording
+from ctcasr.recognizer import Recognizer
 from ctcasr.transcript import TimedLabel, TimedWord
 from recipes.fsdd.prepare import join_digits, read_fsdd
 
@@ -44,7 +45,7 @@ Times = list[tuple[float, float]]
 class DigitString:
     """A recording, its text, and where its words truly are, in seconds, by both definitions."""
 
-    recording: Recording
+    recording: Item
     text: str
     truth: dict[str, Times]
 
@@ -88,7 +89,7 @@ def make_string(recognizer: Recognizer, utterance: Utterance) -> DigitString:
     rate = recognizer.sample_rate
     sound = []
     for start, end in joints:
-        first, last = find_sound(recording.samples[round(start * rate) : round(end * rate)], rate)
+        first, last = find_sound(recording.signal[round(start * rate) : round(end * rate)], rate)
         sound.append((start + first, start + last))
     return DigitString(recording, utterance.text or "", {"joint": joints, "sound": sound})
 
@@ -127,7 +128,7 @@ def times_of(items: Sequence[TimedWord] | Sequence[TimedLabel]) -> Times:
 
 def subtract_priors(recognizer: Recognizer, strings: Sequence[DigitString]) -> Iterator[Times]:
     """Yield spikes of log-probabilities less the logs of each label's share of all frames."""
-    rows = [recognizer.log_probs([string.recording.samples])[0] for string in strings]
+    rows = [recognizer.log_probs([string.recording.signal])[0] for string in strings]
     priors = np.log(np.exp(np.concatenate(rows)).mean(0))
     for string, row in zip(strings, rows, strict=True):
         scores = row - priors
@@ -136,11 +137,11 @@ def subtract_priors(recognizer: Recognizer, strings: Sequence[DigitString]) -> I
         yield [(a * recognizer.frame_shift, b * recognizer.frame_shift) for a, b in spans]
 
 
-def add_noise(recording: Recording) -> Recording:
-    samples = recording.samples
+def add_noise(recording: Item) -> Item:
+    samples = recording.signal
     noise = np.random.default_rng(len(samples)).standard_normal(len(samples), dtype=np.float32)
     level = np.sqrt(np.mean(np.square(samples))) * 10 ** (-NOISE_DB / 20)
-    return replace(recording, samples=samples + noise * np.float32(level))
+    return replace(recording, signal=samples + noise * np.float32(level))
 
 
 def describe(errors: NDArray[np.float64]) -> str:

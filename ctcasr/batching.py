@@ -25,7 +25,7 @@ class Batch:
 
     Attributes:
         ids: B utterance ids.
-        waveforms: (B, N) float32; lengths: (B,) samples.
+        signals: (B, N) or (B, N, F) float32; lengths: (B,) positions.
         labels: (B, U) int64; label_lengths: (B,).
         distortion: what to do to their features; None outside training.
         classes: (B,) int64, one label for each utterance; None where nothing asks for it.
@@ -34,7 +34,7 @@ class Batch:
     """
 
     ids: tuple[str, ...]
-    waveforms: Tensor
+    signals: Tensor
     lengths: Tensor
     labels: Tensor
     label_lengths: Tensor
@@ -87,9 +87,9 @@ def plan_batches(
     return batches
 
 
-def pad_waveforms(waveforms: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
-    """Return (B, N) right-padded samples and (B,) lengths."""
-    return _pad(waveforms, dtype=np.float32)
+def pad_signals(signals: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
+    """Return right-padded signals, (B, N) or (B, N, F), and (B,) lengths."""
+    return _pad(signals, dtype=np.float32)
 
 
 def pad_labels(labels: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
@@ -146,7 +146,8 @@ def _pad(
         return whole, torch.tensor([len(only)])
     # By NumPy: a small copy costs torch several times as much, and it may start threads for it.
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
-    padded = np.zeros((len(rows), lengths.max(initial=0)), dtype=dtype)
+    others = np.shape(rows[0])[1:] if rows else ()
+    padded = np.zeros((len(rows), lengths.max(initial=0), *others), dtype=dtype)
     for into, row in zip(padded, rows, strict=True):
         into[: len(row)] = row
     return torch.from_numpy(padded), torch.from_numpy(lengths)

@@ -20,6 +20,7 @@ from ctcasr.decoder import KINDS, ModelPart
 from ctcasr.device import pick_device
 from ctcasr.errors import ModelFileError
 from ctcasr.frontends.feature_stats import FeatureStats
+from ctcasr.manifest.utterance import Modality
 from ctcasr.model_file import ModelFile, read_model, write_model
 from ctcasr.models.network import Network
 from ctcasr.recognizer import Recognizer
@@ -199,7 +200,7 @@ def save_recognizer(
             tensors[PART_TENSORS[kind]] = torch.frombuffer(content, dtype=torch.uint8)
     header = {
         "created_with": created_with,
-        "modality": "audio",
+        "modality": recognizer.modality.value,
         "config": values,
         "alphabet": {
             "labels": list(alphabet.labels),
@@ -207,7 +208,7 @@ def save_recognizer(
             "unit": alphabet.unit.value,
             "direction": alphabet.direction.value,
         },
-        "sample_rate": recognizer.sample_rate,
+        "sample_rate": recognizer.sample_rate if recognizer.modality is Modality.AUDIO else None,
         "frame_shift": recognizer.frame_shift,
         "feature_stats": (
             {"mean": stats.mean.tolist(), "deviation": stats.deviation.tolist()} if stats else None

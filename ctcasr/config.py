@@ -13,7 +13,7 @@ from enum import StrEnum
 from importlib import resources
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Self, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
@@ -22,7 +22,12 @@ from ctcasr.alphabet import Alphabet, Direction, Unit, alphabet_of_labels
 from ctcasr.decoding.context import LmUnit
 from ctcasr.errors import ConfigError
 from ctcasr.frontends.augmentation import AugmentConfig
+from ctcasr.frontends.ink_augmentation import InkAugmentConfig
+from ctcasr.frontends.ink_features import InkFrontendConfig
+from ctcasr.frontends.media import Augment, Frontend, make_medium
+from ctcasr.frontends.medium import Medium
 from ctcasr.frontends.spectral import FrontendConfig, FrontendKind
+from ctcasr.manifest.utterance import Modality
 from ctcasr.models.encoder import EncoderConfig, SkipKind
 from ctcasr.models.heads import HeadsConfig
 from ctcasr.models.recurrent import Directions
@@ -290,31 +295,24 @@ _Dumper.add_representer(str, _represent_text)
 
 
 class RunConfig(Section):
-    """Everything that decides what a run does."""
+    """Everything that decides what a run does, whatever it reads.
+
+    `parse_config` makes one of the classes below, by `frontend.kind`.
+    """
 
     seed: int = Field(1, ge=0)
     """Of every random draw."""
 
     data: DataConfig = DataConfig()
     text: TextConfig = TextConfig()
-    frontend: FrontendConfig = FrontendConfig()
-    augment: AugmentConfig = AugmentConfig()
+    frontend: Frontend = FrontendConfig()
+    augment: Augment = AugmentConfig()
     encoder: EncoderConfig = EncoderConfig()
     heads: HeadsConfig = HeadsConfig()
     optim: OptimConfig = OptimConfig()
     training: TrainingConfig = TrainingConfig()
     decode: DecodeConfig = DecodeConfig()
     score: ScoreConfig = ScoreConfig()
-
-    @model_validator(mode="after")
-    def _warp_spectra_only(self) -> Self:
-        bent = self.augment.response_db > 0 or self.augment.warp != (1, 1)
-        if bent and self.frontend.kind is FrontendKind.MFCC:
-            raise ValueError(
-                "augment.warp and augment.response_db act on spectra; with frontend.kind mfcc "
-                "leave them at [1, 1] and 0"
-            )
-        return self
 
     @model_validator(mode="after")
     def _layers_share_the_head(self) -> Self:
@@ -349,6 +347,56 @@ class RunConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _gradients_cut_forwards(self) -> Self:
+        if self.training.bptt_frames is not None and self.encoder.directions is Directions.BOTH:
+            raise ValueError(
+                "training.bptt_frames cuts what is carried forwards, and a backward direction "
+                "starts at the last frame: set encoder.directions=forwards, or leave it out"
+            )
+        return self
+
+    def to_yaml(self) -> str:
+        """Return the whole configuration, defaults included, as YAML."""
+        values = self.model_dump(mode="json")
+        return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+    def num_encoder_frames(self, num_positions: int) -> int:
+        """Return T' for N positions of a signal: what CTC aligns labels with."""
+        return self.encoder.num_frames(self.frontend.num_frames(num_positions))
+
+    @property
+    def frame_shift(self) -> float:
+        """From one frame of the encoder's output to the next: seconds, points or pixels."""
+        return self.frontend.hop * self.encoder.frames_per_output / self.frontend.rate
+
+    @property
+    def medium(self) -> Medium[Any, Any]:
+        """What reads and varies items."""
+        return make_medium(self.frontend, self.augment)
+
+    @property
+    def modality(self) -> Modality:
+        """What items are."""
+        return self.medium.modality
+
+
+class SpeechConfig(RunConfig):
+    """A run that learns from recordings."""
+
+    frontend: FrontendConfig = FrontendConfig()
+    augment: AugmentConfig = AugmentConfig()
+
+    @model_validator(mode="after")
+    def _warp_spectra_only(self) -> Self:
+        bent = self.augment.response_db > 0 or self.augment.warp != (1, 1)
+        if bent and self.frontend.kind is FrontendKind.MFCC:
+            raise ValueError(
+                "augment.warp and augment.response_db act on spectra; with frontend.kind mfcc "
+                "leave them at [1, 1] and 0"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _frames_keep_their_place(self) -> Self:
         if self.heads.frame.is_present and self.augment.trim_probability > 0:
             raise ValueError(
@@ -368,28 +416,35 @@ class RunConfig(Section):
             )
         return self
 
+
+class InkConfig(RunConfig):
+    """A run that learns from pen strokes."""
+
+    frontend: InkFrontendConfig = InkFrontendConfig()
+    augment: InkAugmentConfig = InkAugmentConfig()
+
     @model_validator(mode="after")
-    def _gradients_cut_forwards(self) -> Self:
-        if self.training.bptt_frames is not None and self.encoder.directions is Directions.BOTH:
+    def _frames_are_of_recordings(self) -> Self:
+        if self.heads.frame.is_present:
             raise ValueError(
-                "training.bptt_frames cuts what is carried forwards, and a backward direction "
-                "starts at the last frame: set encoder.directions=forwards, or leave it out"
+                f"heads.frame.field {self.heads.frame.field!r}: what is heard when counts in "
+                f"seconds, which only recordings have; leave it out"
             )
         return self
 
-    def to_yaml(self) -> str:
-        """Return the whole configuration, defaults included, as YAML."""
-        values = self.model_dump(mode="json")
-        return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
-    def num_encoder_frames(self, num_samples: int) -> int:
-        """Return T' for N samples at the model's rate: what CTC aligns labels with."""
-        return self.encoder.num_frames(self.frontend.num_frames(num_samples))
+RUN_CONFIGS: Mapping[Modality, type[RunConfig]] = {
+    Modality.AUDIO: SpeechConfig,
+    Modality.INK: InkConfig,
+}
+_INK_KINDS = frozenset(get_args(InkFrontendConfig.model_fields["kind"].annotation))
 
-    @property
-    def frame_seconds(self) -> float:
-        """Seconds from one frame of the encoder's output to the next."""
-        return self.frontend.hop * self.encoder.frames_per_output / self.frontend.sample_rate
+
+def _config_class(values: Mapping[str, Any]) -> type[RunConfig]:
+    """Return the class of a configuration, by `frontend.kind`."""
+    frontend = values.get("frontend")
+    kind = frontend.get("kind") if isinstance(frontend, Mapping) else None
+    return InkConfig if kind in _INK_KINDS else SpeechConfig
 
 
 def load_config(source: str | Path, *, overrides: Sequence[str] = ()) -> RunConfig:
@@ -423,7 +478,11 @@ def parse_config(
     Raises:
         ConfigError: an unknown key, or a value that cannot be.
     """
-    return parse_section(RunConfig, values, name=name, overrides=overrides)
+    merged = copy.deepcopy(dict(values))
+    for override in overrides:
+        _apply_override(merged, override)
+    section = _config_class(merged)
+    return parse_section(section, values, name=name, overrides=overrides)
 
 
 def parse_section(
@@ -468,7 +527,7 @@ def packaged_configs() -> list[str]:
 
 
 def describe_keys(
-    section: type[BaseModel] = RunConfig, prefix: str = ""
+    section: type[BaseModel] = SpeechConfig, prefix: str = ""
 ) -> Iterator[tuple[str, str, str, str]]:
     """Yield (key, type, default, meaning) for every key, in order: the configuration reference."""
     for name, field in section.model_fields.items():
@@ -486,6 +545,8 @@ def _describe_type(kind: Any) -> str:
     origin, parts = get_origin(kind), get_args(kind)
     if origin is Annotated:
         return _describe_type(parts[0])
+    if origin is Literal:
+        return " | ".join(parts)
     inner = [_describe_type(part) for part in parts if part is not Ellipsis]
     if origin is UnionType:
         return " | ".join(inner)

@@ -7,9 +7,11 @@ is our own bug and exits with status 1.
     CtcasrError
     ├── ConfigError              a key or value of a configuration
     ├── ManifestError            a manifest, or a source that should become one
-    ├── AudioError               one recording
-    ├── InkError                 one item of pen strokes
-    ├── ImageError               one image of a line
+    ├── ItemError                one item, whatever it is
+    │   ├── AudioError           one recording
+    │   │   └── ChannelError     nobody knows which channel of it
+    │   ├── InkError             one item of pen strokes
+    │   └── ImageError           one image of a line
     ├── AlphabetError            text outside the labels a model has
     ├── InfeasibleAlignmentError text longer than the frames it must align with
     ├── ModelFileError           a model file or its name
@@ -36,15 +38,23 @@ class ManifestError(CtcasrError):
     """A manifest, or a source that should become one, cannot be used."""
 
 
-class AudioError(CtcasrError):
+class ItemError(CtcasrError):
+    """One item cannot be used."""
+
+
+class AudioError(ItemError):
     """One recording cannot be used."""
 
 
-class InkError(CtcasrError):
+class ChannelError(AudioError):
+    """It is not known which channel of a recording is meant."""
+
+
+class InkError(ItemError):
     """The pen strokes of one item cannot be used."""
 
 
-class ImageError(CtcasrError):
+class ImageError(ItemError):
     """The image of one line, or of its page, cannot be used."""
 
 

@@ -1,4 +1,4 @@
-"""Recognizer: a trained model that turns recordings into transcripts.
+"""Recognizer: a trained model that turns recordings, pen strokes or images into transcripts.
 
 recognizer = ctcasr.load("exp/an4")            # a model file, a run folder, a built-in model
 print(recognizer.transcribe("seven.wav").text)
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ctcasr.alphabet import Alphabet, frames_needed
-from ctcasr.batching import pad_waveforms, plan_batches
+from ctcasr.batching import pad_signals, plan_batches
 from ctcasr.config import DecodeConfig, RunConfig, Segmenting
 from ctcasr.decoder import (
     KINDS,
@@ -26,16 +26,27 @@ from ctcasr.decoder import (
     describe_decoder,
     read_sources,
 )
-from ctcasr.decoding import Hypothesis, Word, forced_align
+from ctcasr.decoding import Hypothesis, forced_align
 from ctcasr.decoding.hypothesis import words_in_time
 from ctcasr.decoding.segmentation import LONG_SECONDS, cut_at_pauses, join_hypotheses
-from ctcasr.decoding.word_boundaries import find_word_spans
-from ctcasr.errors import AlphabetError, AudioError, ConfigError, InfeasibleAlignmentError
+from ctcasr.errors import (
+    AlphabetError,
+    AudioError,
+    ConfigError,
+    InfeasibleAlignmentError,
+    ItemError,
+)
 from ctcasr.frontends.feature_stats import FeatureStats
 from ctcasr.frontends.features import FeatureExtractor
-from ctcasr.frontends.level import frame_levels, is_silent
-from ctcasr.frontends.waveform import read_audio, resample, select_channel
+from ctcasr.frontends.ink_features import InkFrontendConfig
+from ctcasr.frontends.medium import Signal
+from ctcasr.frontends.pen_strokes import Ink
+from ctcasr.frontends.spectral import FrontendConfig
+from ctcasr.frontends.waveform import resample, select_channel
+from ctcasr.items import Item, ink_item, read_items
+from ctcasr.manifest.utterance import Modality, Utterance
 from ctcasr.models.network import Network
+from ctcasr.places import make_places
 from ctcasr.streaming import EmissionStream, StreamingRecognizer, require_streamable
 from ctcasr.text_rules import apply_rules
 from ctcasr.transcript import (
@@ -54,29 +65,8 @@ _DECODERS_KEPT = 4
 
 _Kept = TypeVar("_Kept")
 
-Watch = Callable[["Recording", NDArray[np.float32], Sequence[Hypothesis], Transcript], None]
+Watch = Callable[["Item", NDArray[np.float32], Sequence[Hypothesis], Transcript], None]
 """Is shown a recording, its (T', V) log-probabilities, what was found, and its transcript."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """Samples to transcribe, and what to call them.
-
-    Attributes:
-        samples: (N,) float32 at the model's rate.
-        id: the item's.
-        source: the path, or None.
-        channel: of the file, where it has several.
-        offset: seconds from the file's beginning.
-        stored_rate: samples per second before resampling.
-    """
-
-    samples: NDArray[np.float32]
-    id: str
-    source: str | None = None
-    channel: int | None = None
-    offset: float = 0.0
-    stored_rate: int | None = None
 
 
 class Recognizer:
@@ -116,6 +106,8 @@ class Recognizer:
         self.device = device or torch.device("cpu")
         self.network = network.to(self.device).eval()
         self.features = FeatureExtractor(config.frontend, stats).to(self.device)
+        self.medium = config.medium
+        self.places = make_places(config.frontend, config.encoder.frames_per_output)
         self.name = name
         self.sha256 = sha256
         self.header = header or {}
@@ -124,9 +116,26 @@ class Recognizer:
         self._sources: dict[str, WordSources] = {}
 
     @property
+    def modality(self) -> Modality:
+        """What it reads."""
+        return self.medium.modality
+
+    @property
     def sample_rate(self) -> int:
-        """Samples per second that the model hears."""
-        return self.config.frontend.sample_rate
+        """Samples per second that the model hears.
+
+        Raises:
+            ConfigError: it reads no recordings.
+        """
+        return self._sound().sample_rate
+
+    def _sound(self) -> FrontendConfig:
+        if not isinstance(self.config.frontend, FrontendConfig):
+            raise ConfigError(
+                f"model {self.name}: reads {self.modality.items}, and this needs recordings; take "
+                f"another model"
+            )
+        return self.config.frontend
 
     @property
     def writes_text(self) -> bool:
@@ -135,61 +144,61 @@ class Recognizer:
 
     @property
     def frame_shift(self) -> float:
-        """Seconds from one encoder frame to the next."""
-        return self.config.frame_seconds
-
-    @property
-    def _hop(self) -> int:
-        """Samples from one encoder frame to the next."""
-        return self.config.frontend.hop * self.config.encoder.frames_per_output
+        """From one encoder frame to the next: seconds, or points of resampled ink."""
+        return self.config.frame_shift
 
     def transcribe(
         self,
-        audio: str | Path | NDArray[np.floating[Any]],
+        source: str | Path | NDArray[np.floating[Any]] | Ink,
         *,
         sample_rate: int | None = None,
         channel: int | None = None,
         decode: DecodeConfig | None = None,
     ) -> Transcript:
-        """Return the transcript of one recording.
+        """Return the transcript of one item.
 
         Args:
-            audio: a path, or samples: (N,) or (channels, N) floats, full scale -1 to 1.
+            source: a path; or samples: (N,) or (channels, N) floats, full scale -1 to 1; or ink.
             sample_rate: of the samples, in Hz; needed for an array only.
             channel: which channel, from 0; needed where channels differ.
             decode: how to search; the model's own way where not given.
 
         Raises:
-            AudioError: it cannot be read, holds NaN, or its channels differ and none is chosen.
+            ItemError: it cannot be read, holds NaN, its channels differ and none is chosen, or the
+                model reads something else.
         """
-        recording = self.prepare(audio, sample_rate=sample_rate, channel=channel)
-        return self.transcribe_batch([recording], decode=decode)[0]
+        item = self.prepare(source, sample_rate=sample_rate, channel=channel)
+        return self.transcribe_batch([item], decode=decode)[0]
 
     def prepare(
         self,
-        audio: str | Path | NDArray[np.floating[Any]],
+        source: str | Path | NDArray[np.floating[Any]] | Ink,
         *,
         sample_rate: int | None = None,
         channel: int | None = None,
-    ) -> Recording:
-        """Read or take over a recording, choose its channel, and resample it for the model.
+    ) -> Item:
+        """Read or take over an item, and bring it to what the model reads.
 
         Raises:
-            AudioError: see `transcribe`.
+            ItemError: see `transcribe`.
         """
-        if isinstance(audio, str | Path):
-            stored, rate = read_audio(Path(audio))
-            item, source = Path(audio).stem, str(audio)
-        else:
-            stored, rate = check_samples(audio, sample_rate)
-            item, source = "array", None
-        chosen = select_channel(stored, channel=channel, item=source or item)
+        frontend = self.config.frontend
+        if isinstance(source, str | Path):
+            path = Path(source)
+            utterance = Utterance(id=path.stem, path=path, modality=self.modality, channel=channel)
+            return replace(read_items(utterance, frontend)[0], source=str(source))
+        if isinstance(source, Ink):
+            if not isinstance(frontend, InkFrontendConfig):
+                raise ItemError(f"ink: model {self.name} reads {self.modality.items}")
+            return ink_item(source, frontend, item="ink")
+        stored, rate = check_samples(source, sample_rate)
+        chosen = select_channel(stored, channel=channel, item="array")
         samples = resample(chosen, from_rate=rate, to_rate=self.sample_rate)
-        return Recording(samples, item, source, channel, stored_rate=rate)
+        return Item(samples, "array", None, channel, stored_rate=rate)
 
     def transcribe_batch(
         self,
-        recordings: Sequence[Recording],
+        recordings: Sequence[Item],
         *,
         decode: DecodeConfig | None = None,
         batch_size: int | None = None,
@@ -252,7 +261,7 @@ class Recognizer:
         def make_transcript(
             samples: NDArray[np.float32], hypotheses: Sequence[Hypothesis]
         ) -> Transcript:
-            recording = Recording(samples, "stream", source)
+            recording = Item(samples, "stream", source)
             return self._transcript(recording, _Found(hypotheses), decoder, nbest=decode.nbest)
 
         return StreamingRecognizer(
@@ -270,7 +279,7 @@ class Recognizer:
         alphabet = self.alphabet
         cuts = [
             cut_at_pauses(row, alphabet, frame_s=self.frame_shift)
-            if decode.segment is Segmenting.AUTO and len(row) * self.frame_shift > LONG_SECONDS
+            if self._may_cut(decode) and len(row) * self.frame_shift > LONG_SECONDS
             else [(0, len(row))]
             for row in rows
         ]
@@ -281,6 +290,10 @@ class Recognizer:
         ]
         found = iter(decoder(pieces))
         return [_Found.of(alphabet, segments, [next(found) for _ in segments]) for segments in cuts]
+
+    def _may_cut(self, decode: DecodeConfig) -> bool:
+        """Return whether long items are searched in segments: only recordings are that long."""
+        return decode.segment is Segmenting.AUTO and self.modality is Modality.AUDIO
 
     def decoder(self, decode: DecodeConfig | None = None, *, workers: int = 1) -> TextDecoder:
         """Return the search with some settings, built once and kept.
@@ -366,7 +379,7 @@ class Recognizer:
         return self._sources[key]
 
     def emissions(
-        self, recordings: Sequence[Recording], *, batch_size: int | None = None
+        self, recordings: Sequence[Item], *, batch_size: int | None = None
     ) -> list[NDArray[np.float32]]:
         """Return what the search of `transcribe_batch` is given for each recording.
 
@@ -386,7 +399,7 @@ class Recognizer:
 
     def align(
         self,
-        recordings: Sequence[Recording],
+        recordings: Sequence[Item],
         texts: Sequence[str],
         *,
         batch_size: int | None = None,
@@ -415,39 +428,39 @@ class Recognizer:
         return [transcripts[index] for index in range(len(recordings))]
 
     def _heard(
-        self, recordings: Sequence[Recording], batch_size: int | None
+        self, recordings: Sequence[Item], batch_size: int | None
     ) -> Iterator[tuple[Sequence[int], "Heard"]]:
         """Yield batches of like length: the recordings' indices, and what the heads make of them.
 
         T' is 0 for digital silence: normalised, it would look like speech that the model never
         heard.
         """
-        lengths = [self.config.frontend.num_frames(len(r.samples)) for r in recordings]
+        lengths = [self.config.frontend.num_frames(len(r.signal)) for r in recordings]
         budget = self.config.data.fixed_batch_frames
         for batch in plan_batches(lengths, max_frames=budget, max_items=batch_size):
-            heard = self.hear([recordings[index].samples for index in batch])
+            heard = self.hear([recordings[index].signal for index in batch])
             labels = [
-                log_probs[:0] if is_silent(recordings[index].samples) else log_probs
+                log_probs[:0] if self.medium.is_empty(recordings[index].signal) else log_probs
                 for index, log_probs in zip(batch, heard.labels, strict=True)
             ]
             yield batch, replace(heard, labels=labels)
 
-    def log_probs(self, waveforms: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-        """Return (T', V) natural-log label probabilities for each waveform (N,).
+    def log_probs(self, signals: Sequence[Signal]) -> list[NDArray[np.float32]]:
+        """Return (T', V) natural-log label probabilities for each signal.
 
         Raises:
             ConfigError: the model writes no text.
         """
         self._require_text()
-        return self.hear(waveforms).labels
+        return self.hear(signals).labels
 
-    def hear(self, waveforms: Sequence[NDArray[np.float32]]) -> "Heard":
-        """Return what the heads make of waveforms (N,)."""
-        padded, lengths = pad_waveforms(waveforms)
+    def hear(self, signals: Sequence[Signal]) -> "Heard":
+        """Return what the heads make of signals: samples (N,) or frames (N, F)."""
+        padded, lengths = pad_signals(signals)
         with torch.inference_mode():
             features, frames = self.features(padded.to(self.device), lengths.to(self.device))
             outputs = self.network.outputs(features, frames)
-            whole = np.zeros((len(waveforms), 0), np.float32)
+            whole = np.zeros((len(signals), 0), np.float32)
             if outputs.utterance is not None:
                 whole = _log_probs(outputs.utterance)
             logits = outputs.ctc[-1][0] if outputs.ctc else None
@@ -468,14 +481,14 @@ class Recognizer:
 
     def _transcript(
         self,
-        recording: Recording,
+        recording: Item,
         found: "_Found",
         decoder: TextDecoder,
         *,
         nbest: int,
     ) -> Transcript:
         best = found.hypotheses[0]
-        words = self._timed_words(recording, best.words)
+        words = self.places.words(recording, best.words)
         return Transcript(
             id=recording.id,
             source=recording.source,
@@ -483,7 +496,8 @@ class Recognizer:
             model=self.describe_model(),
             decoder=decoder.description,
             text=best.text,
-            duration=self._seconds(recording),
+            axis=self.places.unit,
+            duration=self.places.extent(recording),
             offset=recording.offset,
             words=words,
             segments=found.segments(words),
@@ -498,7 +512,7 @@ class Recognizer:
 
     def _labelled(
         self,
-        recording: Recording,
+        recording: Item,
         frames: NDArray[np.float32],
         whole: NDArray[np.float32],
         *,
@@ -512,7 +526,8 @@ class Recognizer:
             channel=recording.channel,
             model=self.describe_model(),
             decoder={} if self.writes_text else self.describe_decoder(),
-            duration=self._seconds(recording),
+            axis=self.places.unit,
+            duration=self.places.extent(recording),
             offset=recording.offset,
             text=" ".join(word.text for word in words),
             words=words,
@@ -538,7 +553,7 @@ class Recognizer:
             ),
         )
 
-    def _runs(self, recording: Recording, log_probs: NDArray[np.float32]) -> tuple[TimedWord, ...]:
+    def _runs(self, recording: Item, log_probs: NDArray[np.float32]) -> tuple[TimedWord, ...]:
         """Return stretches of frames with the same most probable class, but those of nothing."""
         if not log_probs.size:
             return ()
@@ -547,14 +562,14 @@ class Recognizer:
         return tuple(
             TimedWord(
                 self.frame_classes[best[start]],
-                *self._interval(recording, (start, end), hop=self._hop),
+                *self.places.output_interval(recording, (start, end)),
                 confidence=float(np.exp(log_probs[start:end, best[start]]).mean()),
             )
             for start, end in itertools.pairwise(edges)
             if best[start] != 0
         )
 
-    def _align(self, recording: Recording, text: str, log_probs: NDArray[np.float32]) -> Transcript:
+    def _align(self, recording: Item, text: str, log_probs: NDArray[np.float32]) -> Transcript:
         alphabet = self.alphabet
         about = Transcript(
             id=recording.id,
@@ -579,16 +594,17 @@ class Recognizer:
         return replace(
             about,
             text=text,
-            duration=self._seconds(recording),
-            words=self._timed_words(recording, words_in_time(alphabet, labels, spans)),
+            axis=self.places.unit,
+            duration=self.places.extent(recording),
+            words=self.places.words(recording, words_in_time(alphabet, labels, spans)),
             labels=self._timed_labels(recording, labels, spans),
             log_prob=float(log_probs[np.arange(len(path)), path].sum(dtype=np.float64)),
         )
 
     def _require_alignable(
-        self, recording: Recording, labels: Sequence[int], *, num_frames: int
+        self, recording: Item, labels: Sequence[int], *, num_frames: int
     ) -> None:
-        if labels and is_silent(recording.samples):
+        if labels and self.medium.is_empty(recording.signal):
             raise AudioError(
                 f"{recording.id}: digital silence, but the text has {len(labels)} labels; mend the "
                 f'recording, or set its text to ""'
@@ -602,41 +618,13 @@ class Recognizer:
                 repeats=needed - len(labels),
             )
 
-    def _timed_words(self, recording: Recording, words: Sequence[Word]) -> tuple[TimedWord, ...]:
-        """Return words in seconds; their spikes widened to where they begin and end."""
-        frontend, stride = self.config.frontend, self.config.encoder.frames_per_output
-        levels = frame_levels(
-            recording.samples, hop=frontend.hop, window=max(frontend.window, frontend.hop)
-        )
-        spikes = [(word.start * stride, min(word.end * stride, len(levels))) for word in words]
-        spans = find_word_spans(spikes, levels, frame_s=frontend.hop / self.sample_rate)
-        return tuple(
-            TimedWord(
-                word.text, *self._interval(recording, span, hop=frontend.hop), word.confidence
-            )
-            for word, span in zip(words, spans, strict=True)
-        )
-
     def _timed_labels(
-        self, recording: Recording, labels: Sequence[int], spans: Sequence[tuple[int, int]]
+        self, recording: Item, labels: Sequence[int], spans: Sequence[tuple[int, int]]
     ) -> tuple[TimedLabel, ...]:
         return tuple(
-            TimedLabel(self.alphabet.labels[label], *self._interval(recording, span, hop=self._hop))
+            TimedLabel(self.alphabet.labels[label], *self.places.output_interval(recording, span))
             for label, span in zip(labels, spans, strict=True)
         )
-
-    def _interval(
-        self, recording: Recording, span: tuple[int, int], *, hop: int
-    ) -> tuple[float, float]:
-        """Return frames [start, end) of `hop` samples as seconds from the file's beginning."""
-        start, end = (min(frame * hop, len(recording.samples)) for frame in span)
-        return (
-            recording.offset + start / self.sample_rate,
-            recording.offset + end / self.sample_rate,
-        )
-
-    def _seconds(self, recording: Recording) -> float:
-        return len(recording.samples) / self.sample_rate
 
 
 @dataclass(frozen=True, slots=True)

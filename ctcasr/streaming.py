@@ -26,9 +26,10 @@ from ctcasr.config import RunConfig
 from ctcasr.decoder import TextDecoder
 from ctcasr.decoding import Hypothesis
 from ctcasr.errors import AudioError, ConfigError
+from ctcasr.frontends.feature_stats import Normalisation
 from ctcasr.frontends.features import FeatureExtractor
 from ctcasr.frontends.level import is_silent
-from ctcasr.frontends.spectral import Normalisation
+from ctcasr.frontends.spectral import FrontendConfig
 from ctcasr.models.network import Network
 from ctcasr.models.recurrent import Directions
 from ctcasr.models.streaming import NetworkStream, SlidingWindow
@@ -48,6 +49,8 @@ def require_streamable(config: RunConfig, *, name: str) -> None:
     Raises:
         ConfigError: names the key, and what to set it to.
     """
+    if not isinstance(config.frontend, FrontendConfig):
+        raise ConfigError(f"model {name} cannot stream: it reads {config.modality.items}")
     reasons = {
         "encoder.directions": (
             config.encoder.directions is Directions.BOTH,
@@ -78,6 +81,7 @@ class EmissionStream:
 
     def __init__(self, features: FeatureExtractor, network: Network, device: torch.device) -> None:
         frontend = features.config
+        assert isinstance(frontend, FrontendConfig), "see require_streamable"
         self._extractor = features
         self._device = device
         self._num_labels = network.ctc.output.out_features

@@ -9,16 +9,18 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class TimedWord:
-    """One word; times in seconds from the file's beginning.
+    """One word, and from where to where it reaches on the transcript's axis.
 
     Attributes:
         confidence: posterior probability in 0..1; None where none was computed.
+        strokes: of ink: those that it is written with, from 0; None of anything else.
     """
 
     text: str
     start: float
     end: float
     confidence: float | None = None
+    strokes: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +83,16 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transcript:
-    """The text of one recording, or why there is none.
+    """The text of one item, or why there is none.
 
     Attributes:
         id: the item's.
         source: the path, or "-" for standard input, or None for an array.
+        axis: what words and segments are placed on: "s" of a recording, "point" of ink, "px".
         channel: of the file, where one of several was transcribed.
         text: "" for silence and for a failed item; the label of the whole, where the model writes
             nothing else.
-        duration: seconds transcribed; None for a failed item.
+        duration: seconds, points or pixels transcribed; None for a failed item.
         offset: seconds from the file's beginning to the item's.
         words: with times.
         labels: with times; only of a forced alignment.
@@ -112,6 +115,7 @@ class Transcript:
     decoder: Mapping[str, Any]
     text: str = ""
     channel: int | None = None
+    axis: str = "s"
     duration: float | None = None
     offset: float = 0.0
     words: tuple[TimedWord, ...] = ()
@@ -155,7 +159,7 @@ class Transcript:
             "channel": self.channel,
             "text": self.text,
             "duration": None if self.duration is None else round(self.duration, 3),
-            "axis": "s",
+            "axis": self.axis,
             "model": dict(self.model),
             "decoder": dict(self.decoder),
             "segments": segments,
@@ -184,6 +188,7 @@ def _timed(words: Iterable[TimedWord]) -> list[dict[str, Any]]:
             "start": round(word.start, 3),
             "end": round(word.end, 3),
             "confidence": _rounded(word.confidence),
+            **({} if word.strokes is None else {"strokes": list(word.strokes)}),
         }
         for word in words
     ]

@@ -6,9 +6,10 @@ python docs/write_configuration.py
 from collections.abc import Iterable
 from pathlib import Path
 
-from ctcasr.config import describe_keys
+from ctcasr.config import InkConfig, describe_keys
 from ctcasr.training.language_model import LmConfig
 
+_OF_MEDIUM = ("frontend.", "augment.")
 PAGE = Path(__file__).with_name("configuration.md")
 
 
@@ -20,6 +21,11 @@ def render_reference() -> str:
         "Every key of a run's YAML file, from the classes that read it. Any of them can be set on",
         "the command line too: `--set optim.peak_lr=3e-4`. An unknown key stops the run.",
         *_tables(describe_keys()),
+        "",
+        "# Pen strokes",
+        "",
+        "Where `frontend.kind` is `offsets` or `graves`, these sections hold other keys.",
+        *_tables(row for row in describe_keys(InkConfig) if row[0].startswith(_OF_MEDIUM)),
         "",
         "# Recurrent language models",
         "",

@@ -5,15 +5,18 @@ a pack, a folder with a manifest.jsonl. Which one it is shows in what lies in th
 become the same utterances: equal ids, texts, speakers and splits.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ctcasr.errors import ManifestError
+from ctcasr.files import read_lines
 from ctcasr.frontends.waveform import probe_audio
-from ctcasr.manifest import Utterance, write_manifest
+from ctcasr.manifest import Modality, Utterance, write_manifest
 
 PACK_MANIFEST = "manifest.jsonl"
+PACK_INK = "ink.npz"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +47,34 @@ class Source:
 
 
 def is_pack(folder: Path) -> bool:
-    """Return whether a folder is a pack: audio beside one manifest."""
+    """Return whether a folder is a pack: all items beside one manifest."""
     return (folder / PACK_MANIFEST).is_file()
+
+
+def read_ink_pack(folder: Path) -> Iterator[Utterance]:
+    """Yield the items of a pack of ink: lines of its manifest number those of its `ink.npz`.
+
+    Raises:
+        ManifestError: a line is not what it should be.
+    """
+    path = folder / PACK_MANIFEST
+    for number, line in enumerate(read_lines(path, error=ManifestError), start=1):
+        try:
+            record = json.loads(line)
+            yield Utterance(
+                id=record.pop("id"),
+                path=folder / PACK_INK,
+                modality=Modality.INK,
+                index=record.pop("index"),
+                text=record.pop("text"),
+                split=record.pop("split"),
+                extra=record,
+            )
+        except (ValueError, KeyError, AttributeError) as error:
+            raise ManifestError(
+                f"{path}: line {number}: no item of ink ({error}); id, index, text and split are "
+                f"needed"
+            ) from error
 
 
 def child_or_self(folder: Path, name: str) -> Path:

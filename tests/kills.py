@@ -117,7 +117,7 @@ def left_behind(run: Path) -> dict[str, Any]:
     log = re.sub(r"\d+ audio s/s|waiting [\d.]+%|[\d.]+ s(?=,|\n)", "", _text(run / "log.txt"))
     metrics = [json.loads(line) for line in _text(run / "metrics.jsonl").splitlines()]
     for record in metrics:
-        for clock in ("audio_rate", "waiting", "seconds", "cpu_seconds"):
+        for clock in ("throughput", "waiting", "seconds", "cpu_seconds"):
             del record[clock]
     files = [path for path in run.rglob("*") if path.is_file()]
     return {

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctcasr.batching import pad_labels, pad_waveforms, plan_batches
+from ctcasr.batching import pad_labels, pad_signals, plan_batches
 
 lengths_of_sets = st.lists(st.integers(1, 500), max_size=60)
 
@@ -78,7 +78,7 @@ def test_without_a_generator_the_longest_come_first():
 
 
 def test_waveforms_and_labels_are_padded_on_the_right():
-    waveforms, lengths = pad_waveforms([np.ones(3, np.float32), np.ones(1, np.float32)])
+    waveforms, lengths = pad_signals([np.ones(3, np.float32), np.ones(1, np.float32)])
     labels, label_lengths = pad_labels([(4, 2), (), (7,)])
 
     assert waveforms.tolist() == [[1, 1, 1], [1, 0, 0]]
@@ -89,5 +89,5 @@ def test_waveforms_and_labels_are_padded_on_the_right():
 
 
 def test_nothing_is_padded_to_nothing():
-    assert pad_waveforms([])[0].shape == (0, 0)
+    assert pad_signals([])[0].shape == (0, 0)
     assert pad_labels([(), ()])[0].shape == (2, 0)

@@ -17,10 +17,13 @@ from ctcasr.checking import (
     write_report,
 )
 from ctcasr.checking.audio_checks import clipped_share
+from ctcasr.frontends.media import without_augmentation
+from ctcasr.frontends.spectral import FrontendConfig
 from ctcasr.manifest.utterance import Utterance
 
 RATE = 8_000
 HOP = 80
+MEDIUM = without_augmentation(FrontendConfig(sample_rate=RATE))
 TEXTS = ("one two", "two three", "three one")
 
 
@@ -65,7 +68,7 @@ def corpus(tmp_path):
 def check(sets, **options):
     options = {
         "rules": ("nfc", "whitespace"),
-        "sample_rate": RATE,
+        "medium": MEDIUM,
         "num_frames": num_frames,
         **options,
     }
@@ -449,7 +452,7 @@ def test_a_sample_reads_part_says_so_and_is_the_same_each_time(corpus):
 
     assert first == second
     assert first.notes[-1].message == (
-        "train: 5 of 12 recordings were read; the others may hide defects"
+        "train: 5 of 12 items were read; the others may hide defects"
     )
     assert first.sets[0].read + len(first.fatal) == 5
     assert list(first.fatal) == sorted(first.fatal, key=lambda finding: finding.items)
@@ -483,7 +486,7 @@ def test_the_report_groups_counts_shortens_and_says_what_to_do(corpus):
     assert "  missing: 5 utterances\n    utterance 'u0': " in text
     assert "'u2'" in text
     assert "'u3'" not in text
-    assert "    and 2 more\n    -> correct `audio`, or take the lines out\n" in text
+    assert "    and 2 more\n    -> correct the paths, or take the lines out\n" in text
     assert text.endswith("\nFound: 5 fatal, 0 warnings, 0 notes.\n")
 
 
@@ -515,7 +518,7 @@ def usable_of(utterances, **options):
         utterances,
         alphabet=build_alphabet(TEXTS),
         rules=("nfc", "whitespace"),
-        sample_rate=options.pop("sample_rate", RATE),
+        medium=options.pop("medium", MEDIUM),
         num_frames=num_frames,
         **options,
     )
@@ -552,7 +555,9 @@ def test_what_cannot_be_learned_is_put_aside_by_name_and_reason(corpus):
 def test_seconds_are_those_of_the_segment_at_the_models_rate(corpus):
     item = corpus.add(speech(2.0, seed=1), offset=0.5, duration=1.0001)
 
-    ((_, seconds),), _ = usable_of([item], sample_rate=3 * RATE)
+    medium = without_augmentation(FrontendConfig(sample_rate=3 * RATE))
+
+    ((_, seconds),), _ = usable_of([item], medium=medium)
 
     assert round(seconds * 3 * RATE) == 3 * 8_001
 

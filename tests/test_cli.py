@@ -414,4 +414,4 @@ def test_times_counts_and_speeds_in_words():
     assert [format_time(seconds) for seconds in (0, 59.6, 3_723)] == ["0:00", "1:00", "1:02:03"]
     assert [count_of(n, "item") for n in (0, 1, 1_200)] == ["0 items", "1 item", "1,200 items"]
     assert describe_speed(10.0, 0.5) == "10.0 s of audio in 0.5 s, real-time factor 0.050"
-    assert describe_speed(0.0, 0.5) == "no audio, 0.5 s"
+    assert describe_speed(0.0, 0.5) == "0.5 s"

@@ -5,7 +5,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctcasr.config import RunConfig, describe_keys, load_config, packaged_configs, parse_config
+from ctcasr.config import SpeechConfig, describe_keys, load_config, packaged_configs, parse_config
 from ctcasr.errors import ConfigError
 
 CONF = Path(__file__).parent.parent / "conf"
@@ -144,7 +144,7 @@ def test_mistakes_in_overrides_are_named(override, message):
 
 def test_overrides_reach_every_key():
     for key, _, default, _ in describe_keys():
-        assert parse_config({}, overrides=[f"{key}={default}"]) == RunConfig()
+        assert parse_config({}, overrides=[f"{key}={default}"]) == SpeechConfig()
 
 
 def test_a_number_without_a_point_is_a_number():
@@ -203,13 +203,13 @@ def test_a_file_holds_what_differs_from_the_defaults(tmp_path):
     config = load_config(path, overrides=["seed=9"])
 
     assert config.optim.peak_lr == 3e-4
-    assert config == RunConfig().model_copy(update={"optim": config.optim, "seed": 9})
+    assert config == SpeechConfig().model_copy(update={"optim": config.optim, "seed": 9})
 
 
 def test_an_empty_file_is_all_defaults(tmp_path):
     (tmp_path / "run.yaml").touch()
 
-    assert load_config(tmp_path / "run.yaml") == RunConfig()
+    assert load_config(tmp_path / "run.yaml") == SpeechConfig()
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ def test_the_reference_shows_types_and_defaults_as_yaml_has_them():
 
 def test_configurations_cannot_be_changed():
     with pytest.raises(ValueError, match="frozen"):
-        RunConfig().optim.peak_lr = 1.0  # type: ignore[misc]
+        SpeechConfig().optim.peak_lr = 1.0  # type: ignore[misc]
 
 
 # What follows from it
@@ -287,7 +287,7 @@ def test_configurations_cannot_be_changed():
 
 @pytest.mark.parametrize("num_samples", [0, 1, 160, 161, 481, 16_000])
 def test_encoder_frames_follow_from_samples(num_samples):
-    config = RunConfig()
+    config = SpeechConfig()
 
     hops = -(-num_samples // 160)
     assert config.num_encoder_frames(num_samples) == -(-hops // 3)

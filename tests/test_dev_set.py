@@ -6,6 +6,7 @@ import torch
 
 from ctcasr.errors import AudioError, TrainingError
 from ctcasr.frontends.features import FeatureExtractor
+from ctcasr.frontends.media import without_augmentation
 from ctcasr.frontends.spectral import FrontendConfig
 from ctcasr.models.encoder import EncoderConfig
 from ctcasr.models.network import Network
@@ -13,6 +14,7 @@ from ctcasr.training.dev_set import DevScores, DevSet
 from tests.conftest import tone_alphabet
 
 FRONTEND = FrontendConfig(sample_rate=8_000, num_mels=20)
+MEDIUM = without_augmentation(FRONTEND)
 ALPHABET = tone_alphabet()
 
 
@@ -24,7 +26,7 @@ def network():
 
 
 def score(items, network, *, batch_frames=300) -> DevScores:
-    dev = DevSet(items, sample_rate=8_000, hop_ms=10, batch_frames=batch_frames)
+    dev = DevSet(items, frontend=FRONTEND, medium=MEDIUM, batch_frames=batch_frames)
     with torch.inference_mode():
         return dev.score(network, FeatureExtractor(FRONTEND), ALPHABET, torch.device("cpu"))
 
@@ -81,7 +83,7 @@ def test_loss_is_in_nats_per_label(tone_items, network):
         network.ctc.output.bias.zero_()  # every symbol equally probable in every frame
 
     item = next(item for item in tone_items if item.utterance.text == "ab")
-    frames = -(-FRONTEND.num_frames(round(item.seconds * 8_000)) // 2)
+    frames = -(-FRONTEND.num_frames(round(item.amount * 8_000)) // 2)
     scores = score([item], network)
 
     paths = math.comb(frames + 2, 4)  # of two different labels: cut points among the frames
@@ -111,7 +113,7 @@ def test_an_unreadable_recording_is_named(tone_items):
     tone_items[2].utterance.path.unlink()
 
     with pytest.raises(AudioError, match=tone_items[2].utterance.id):
-        DevSet(tone_items, sample_rate=8_000, hop_ms=10, batch_frames=300)
+        DevSet(tone_items, frontend=FRONTEND, medium=MEDIUM, batch_frames=300)
 
 
 def test_an_empty_dev_set_has_no_rates(network):

@@ -100,7 +100,7 @@ def test_the_parts_of_a_batch_hold_each_utterance_once(count, parts):
     assert sorted(itertools.chain.from_iterable(part.ids for part in split)) == sorted(names)
     for part in split:
         expected = [int(name) for name in part.ids]
-        for tensor in (part.waveforms[:, 0], part.lengths, part.labels[:, 0], part.label_lengths):
+        for tensor in (part.signals[:, 0], part.lengths, part.labels[:, 0], part.label_lengths):
             assert tensor.tolist() == expected
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from ctcasr.config import DecodeConfig
 from ctcasr.decoding import best_path
+from ctcasr.items import Item
 from ctcasr.pipeline.evidence import Examiner
-from ctcasr.recognizer import Recording
 from ctcasr.scoring.measured import Verdict
 from ctcasr.transcript import Transcript
 from tests.oracles import ctc_log_prob_by_enumeration
@@ -24,7 +24,7 @@ def look(recognizer, log_probs, *, reference, decode=BEST_PATH, samples=None):
     sound = noise.astype(np.float32) if samples is None else samples
     transcript = Transcript(id="item", source=None, model={}, decoder={}, duration=1.0)
     found = [best_path(matrix, recognizer.alphabet)]
-    examiner(Recording(sound, "item"), matrix, found, transcript)
+    examiner(Item(sound, "item"), matrix, found, transcript)
     return examiner.measured["item"]
 
 

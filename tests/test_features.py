@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from ctcasr.frontends.augmentation import AugmentConfig, batch_distortions, draw_distortion
-from ctcasr.frontends.feature_stats import FeatureStats
+from ctcasr.frontends.feature_stats import FeatureStats, Normalisation
 from ctcasr.frontends.features import FeatureExtractor
-from ctcasr.frontends.spectral import FrontendConfig, Normalisation
+from ctcasr.frontends.spectral import FrontendConfig
 from ctcasr.models.encoder import EncoderConfig
 from ctcasr.models.network import Network
 from tests.test_spectral import clip, pad

@@ -19,7 +19,7 @@ CLASSES = torch.tensor([2, 0, 1])
 LENGTHS = torch.tensor([20, 13, 17])
 BATCH = Batch(
     ids=("a", "b", "c"),
-    waveforms=torch.zeros(3, 1),
+    signals=torch.zeros(3, 1),
     lengths=torch.ones(3, dtype=torch.int64),
     labels=torch.tensor([[1, 2, 1], [3, 0, 0], [4, 4, 0]]),
     label_lengths=torch.tensor([3, 1, 2]),

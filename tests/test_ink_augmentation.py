@@ -12,8 +12,8 @@ from ctcasr.frontends.ink_augmentation import (
     distort_ink,
     draw_ink_distortion,
 )
-from ctcasr.frontends.ink_features import InkFrontendConfig, ink_frames
-from ctcasr.frontends.ink_normalisation import level_slope, rotate, slant
+from ctcasr.frontends.ink_features import InkFrontendConfig, ink_frames, prepare_ink
+from ctcasr.frontends.ink_normalisation import level_slope, rotate, slant, text_lines
 from ctcasr.frontends.pen_strokes import Ink
 from tests.ink_cases import any_ink, wavy_line
 
@@ -21,8 +21,12 @@ LINE = wavy_line()  # letters 10 high
 NEUTRAL = draw_ink_distortion(NO_INK_AUGMENTATION, seed=0, epoch=0, item="a")
 
 
+def distorted(ink, distortion):
+    return distort_ink(ink, distortion, letter=text_lines(ink)[1])
+
+
 def change(ink, **values):
-    return distort_ink(ink, dataclasses.replace(NEUTRAL, **values))[0]
+    return distorted(ink, dataclasses.replace(NEUTRAL, **values))[0]
 
 
 def shift(ink, **values):
@@ -41,13 +45,13 @@ def test_a_draw_depends_on_seed_epoch_and_item_alone():
 
 def test_the_same_distortion_gives_the_same_ink():
     distortion = draw_ink_distortion(InkAugmentConfig(), seed=1, epoch=1, item="a")
-    first, second = (distort_ink(LINE, distortion)[0].points for _ in range(2))
+    first, second = (distorted(LINE, distortion)[0].points for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
 @given(any_ink())
 def test_no_augmentation_leaves_ink_as_it_is(ink):
-    np.testing.assert_allclose(distort_ink(ink, NEUTRAL)[0].points, ink.points, atol=1e-9)
+    np.testing.assert_allclose(distorted(ink, NEUTRAL)[0].points, ink.points, atol=1e-9)
 
 
 @given(st.floats(-10, 10))
@@ -112,7 +116,7 @@ def test_dots_are_dropped_as_often_as_asked_for_and_letters_never():
     lost = []
     for seed in range(50):
         distortion = dataclasses.replace(NEUTRAL, stroke_drop=0.3, seed=seed)
-        changed, kept = distort_ink(ink, distortion)
+        changed, kept = distorted(ink, distortion)
         assert kept[: len(LINE)].tolist() == list(range(len(LINE)))
         np.testing.assert_allclose(changed.points, ink.points[kept])
         lost.append(ink.num_strokes - changed.num_strokes)
@@ -125,7 +129,7 @@ def test_any_ink_survives_strong_augmentation(ink, seed):
         rotation_degrees=(-30, 30), slant=(-1, 1), elastic=1, stroke_drop=1, point_noise=0.3
     )
     distortion = draw_ink_distortion(strong, seed=seed, epoch=0, item="a")
-    changed, kept = distort_ink(ink, distortion)
+    changed, kept = distorted(ink, distortion)
     assert np.isfinite(changed.points).all()
     assert 1 <= len(changed) == len(kept)
     assert changed.pen_up[-1]
@@ -135,7 +139,9 @@ def test_any_ink_survives_strong_augmentation(ink, seed):
 def test_frames_of_distorted_ink_know_where_they_came_from(ink, seed):
     config = InkAugmentConfig(stroke_drop=0.5)
     distortion = draw_ink_distortion(config, seed=seed, epoch=0, item="a")
-    frames = ink_frames(ink, InkFrontendConfig(), item="a", distortion=distortion)
+    frames = ink_frames(
+        prepare_ink(ink, InkFrontendConfig(), item="a"), InkFrontendConfig(), distortion=distortion
+    )
     np.testing.assert_array_equal(ink.stroke_ids[frames.points], frames.strokes)
     assert (np.diff(frames.strokes) >= 0).all()
     np.testing.assert_array_equal(np.diff(frames.strokes) > 0, frames.sampled.pen_up[:-1])
@@ -143,5 +149,7 @@ def test_frames_of_distorted_ink_know_where_they_came_from(ink, seed):
 
 def test_distortion_comes_after_normalisation():
     distortion = dataclasses.replace(NEUTRAL, slant=0.5)
-    frames = ink_frames(LINE, InkFrontendConfig(), item="a", distortion=distortion)
+    frames = ink_frames(
+        prepare_ink(LINE, InkFrontendConfig(), item="a"), InkFrontendConfig(), distortion=distortion
+    )
     assert slant(frames.sampled) == pytest.approx(0.5, abs=0.05)

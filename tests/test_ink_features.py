@@ -18,6 +18,7 @@ from ctcasr.frontends.ink_features import (
     graves_features,
     ink_frames,
     pen_speed,
+    prepare_ink,
     resample_ink,
 )
 from ctcasr.frontends.pen_strokes import Ink
@@ -61,7 +62,7 @@ def test_every_stroke_keeps_its_ends_and_nothing_is_drawn_in_the_air(ink, step, 
 
 
 def test_offsets_add_up_to_where_the_pen_ends():
-    frames = ink_frames(wavy_line(), RAW, item="a")
+    frames = ink_frames(prepare_ink(wavy_line(), RAW, item="a"), RAW)
     way = frames.features[:, :2].sum(axis=0)
     np.testing.assert_allclose(way, np.ptp(wavy_line().points[[0, -1]], axis=0), atol=1e-2)
 
@@ -69,7 +70,7 @@ def test_offsets_add_up_to_where_the_pen_ends():
 def test_offsets_by_hand():
     ink = ink_of([[0, 1], [2, 1]], [[5, 5]], times=[np.array([0.0, 1.0]), np.array([4.0])])
     config = RAW.model_copy(update={"use_times": True})
-    frames = ink_frames(ink, config, item="a")
+    frames = ink_frames(prepare_ink(ink, config, item="a"), config)
     assert config.feature_names == ("dx", "dy", "height", "elapsed", "pen_down", "pen_up")
     half, three = math.log(1.5), math.log(4)
     np.testing.assert_allclose(
@@ -159,7 +160,10 @@ def test_graves_features_agree_with_plain_loops(ink, scale):
 
 
 def test_graves_features_agree_with_plain_loops_on_a_line():
-    frames = ink_frames(wavy_line(letters=12), InkFrontendConfig(kind="graves"), item="a")
+    frames = ink_frames(
+        prepare_ink(wavy_line(letters=12), InkFrontendConfig(kind="graves"), item="a"),
+        InkFrontendConfig(kind="graves"),
+    )
     speed = np.expm1(frames.features[:, GRAVES_FEATURES.index("speed")].astype(float))
     expected = np.array(plain_graves(frames.sampled, speed))
     np.testing.assert_allclose(frames.features, expected, rtol=1e-3, atol=1e-4)
@@ -179,7 +183,7 @@ def test_speed_is_way_over_time_within_a_stroke():
 @given(any_ink(), st.sampled_from(["offsets", "graves"]))
 def test_any_ink_gives_finite_frames_that_know_where_they_came_from(ink, kind):
     config = InkFrontendConfig(kind=kind)
-    frames = ink_frames(ink, config, item="a")
+    frames = ink_frames(prepare_ink(ink, config, item="a"), config)
     assert frames.features.dtype == np.float32
     assert frames.features.shape[1] == config.num_features
     assert np.isfinite(frames.features).all()
@@ -191,7 +195,7 @@ def test_frames_name_strokes_as_given_where_some_were_left_out():
     line = wavy_line()
     far = np.array([[0.0, 400.0]])
     ink = Ink.from_strokes([far, *line.strokes()], item="a")
-    frames = ink_frames(ink, InkFrontendConfig(), item="a")
+    frames = ink_frames(prepare_ink(ink, InkFrontendConfig(), item="a"), InkFrontendConfig())
     assert sorted(set(frames.strokes.tolist())) == list(range(1, ink.num_strokes))
 
 
@@ -199,7 +203,10 @@ def test_times_that_are_missing_and_frames_that_are_too_many_are_refused(monkeyp
     ink = ink_of(*L_SHAPE)
     for changed in ({"resampling": "time"}, {"use_times": True}):
         with pytest.raises(InkError, match="a: no times"):
-            ink_frames(ink, RAW.model_copy(update=changed), item="a")
+            ink_frames(
+                prepare_ink(ink, RAW.model_copy(update=changed), item="a"),
+                RAW.model_copy(update=changed),
+            )
     monkeypatch.setattr(module, "MAX_FRAMES", 5)
     with pytest.raises(InkError, match="a: 8 frames, at most 5"):
-        ink_frames(ink, RAW, item="a")
+        ink_frames(prepare_ink(ink, RAW, item="a"), RAW)

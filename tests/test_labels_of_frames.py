@@ -13,6 +13,7 @@ from ctcasr.bundle import load
 from ctcasr.config import load_config
 from ctcasr.errors import ConfigError
 from ctcasr.frontends.augmentation import AugmentConfig
+from ctcasr.frontends.recordings import Recordings
 from ctcasr.frontends.spectral import FrontendConfig
 from ctcasr.manifest import read_manifest
 from ctcasr.model_file import read_model
@@ -98,8 +99,15 @@ def test_classes_follow_what_training_does_to_a_recording(make_utterance, join_i
     data = TrainingData(
         items,
         frontend=frontend,
-        augment=AugmentConfig(
-            speed=(0.7, 1.4), shift_ms=50, join_items=join_items, join_seconds=9, gain_db=(0, 0)
+        medium=Recordings(
+            frontend,
+            AugmentConfig(
+                speed=(0.7, 1.4),
+                shift_ms=50,
+                join_items=join_items,
+                join_seconds=9,
+                gain_db=(0, 0),
+            ),
         ),
         num_encoder_frames=lambda n: encoder.num_frames(frontend.num_frames(n)),
         frame_s=0.02,
@@ -114,8 +122,8 @@ def test_classes_follow_what_training_does_to_a_recording(make_utterance, join_i
         (batch,) = data.epoch(epoch)
         assert batch.frame_classes is not None
         (classes,) = batch.frame_classes.numpy()
-        middles = np.arange(80, batch.waveforms.shape[1], 160)
-        sounds = batch.waveforms[0, middles].numpy() > 0.25
+        middles = np.arange(80, batch.signals.shape[1], 160)
+        sounds = batch.signals[0, middles].numpy() > 0.25
         wrong = (classes[: len(sounds)] != sounds).sum()
         assert classes.any()
         assert wrong <= 2 * join_items  # an edge may fall on the other side of a middle

@@ -8,6 +8,7 @@ import torch
 
 from ctcasr.batching import plan_batches
 from ctcasr.frontends.augmentation import NO_AUGMENTATION, AugmentConfig
+from ctcasr.frontends.recordings import Recordings
 from ctcasr.frontends.spectral import FrontendConfig
 from ctcasr.training.loading import LoadingError, TrainingData
 
@@ -21,7 +22,7 @@ def make(items, *, augment=NO_AUGMENTATION, **values):
     return TrainingData(
         items,
         frontend=FRONTEND,
-        augment=augment,
+        medium=Recordings(FRONTEND, augment),
         num_encoder_frames=FRONTEND.num_frames,
         space=SPACE,
         **settings,
@@ -31,7 +32,7 @@ def make(items, *, augment=NO_AUGMENTATION, **values):
 def assert_equal_batches(some, others):
     assert [batch.ids for batch in some] == [batch.ids for batch in others]
     for one, other in zip(some, others, strict=True):
-        for name in ("waveforms", "lengths", "labels", "label_lengths"):
+        for name in ("signals", "lengths", "labels", "label_lengths"):
             assert torch.equal(getattr(one, name), getattr(other, name))
         for field in dataclasses.fields(one.distortion):
             mine, theirs = (getattr(b.distortion, field.name) for b in (one, other))
@@ -92,7 +93,7 @@ def test_without_augmentation_the_recordings_come_as_they_are(tone_items):
 
     for batch in make(tone_items).epoch(0):
         for row, length, name, labels, size in zip(
-            batch.waveforms,
+            batch.signals,
             batch.lengths,
             batch.ids,
             batch.labels,
@@ -139,7 +140,7 @@ def joins(items, **values):
         for batch in data.epoch(number):
             for name, row, length, labels, size in zip(
                 batch.ids,
-                batch.waveforms,
+                batch.signals,
                 batch.lengths.tolist(),
                 batch.labels,
                 batch.label_lengths,
@@ -179,14 +180,14 @@ def test_joined_labels_and_samples_are_those_of_their_parts(tone_items):
 def test_nothing_is_joined_beyond_the_longest_allowed(tone_items):
     longest = max(len(samples) for _, samples, _ in joins(tone_items, join_seconds=1.0))
 
-    alone = max(round(item.seconds * 8_000) for item in tone_items)
+    alone = max(round(item.amount * 8_000) for item in tone_items)
     assert alone < longest <= 8_000
 
 
 def test_silence_joins_without_a_space(tone_items, make_utterance):
     silence = make_utterance("silence", np.zeros(800), text="", speaker="x")
     items = [item for item in tone_items if item.utterance.speaker == "x"]
-    items.append(dataclasses.replace(items[0], utterance=silence, labels=(), seconds=0.1))
+    items.append(dataclasses.replace(items[0], utterance=silence, labels=(), amount=0.1))
 
     for _, _, labels in joins(items):
         assert labels[:1] != SPACE
@@ -261,7 +262,7 @@ def test_whatever_fails_while_a_batch_is_made_is_said(tone_items, monkeypatch, w
     def fail(*_arguments, **_settings):
         raise ValueError("a library's own idea")
 
-    monkeypatch.setattr("ctcasr.training.loading.distort_waveform", fail)
+    monkeypatch.setattr("ctcasr.frontends.recordings.distort_waveform", fail)
     batches = make(tone_items, workers=workers).epoch(0)
 
     with pytest.raises(LoadingError, match="could not be made: ValueError: a library's own idea"):
@@ -304,7 +305,7 @@ def test_waiting_for_data_is_counted(tone_items):
 def test_no_utterance_is_played_too_fast_to_be_aligned(tone_items):
     augment = NO_AUGMENTATION.model_copy(update={"speed": (1.5, 2.0)})
     item = tone_items[0]
-    frames = FRONTEND.num_frames(round(item.seconds * FRONTEND.sample_rate))
+    frames = FRONTEND.num_frames(round(item.amount * FRONTEND.sample_rate))
     barely_fits = dataclasses.replace(item, labels=tuple(1 + index % 2 for index in range(frames)))
 
     batch = next(iter(make([barely_fits], augment=augment).epoch(0)))
@@ -317,10 +318,10 @@ def test_edges_are_cut_as_drawn_unless_the_labels_need_them(tone_items, make_utt
     loud = 0.3 * np.sin(np.arange(2_000, dtype=np.float32))
     quiet = np.full(1_600, 0.001, dtype=np.float32)
     utterance = make_utterance("a", np.concatenate([quiet, loud, quiet]), sample_rate=8_000)
-    item = dataclasses.replace(tone_items[0], utterance=utterance, labels=(2,), seconds=0.65)
+    item = dataclasses.replace(tone_items[0], utterance=utterance, labels=(2,), amount=0.65)
     needs_all = dataclasses.replace(item, labels=(2, 3) * 16)
 
     (cut,), (whole,) = (list(make([one], augment=augment).epoch(0)) for one in (item, needs_all))
 
-    assert cut.waveforms[0].tolist() == pytest.approx(loud.tolist(), abs=1e-4)
+    assert cut.signals[0].tolist() == pytest.approx(loud.tolist(), abs=1e-4)
     assert whole.lengths.tolist() == [5_200]

@@ -9,6 +9,8 @@ import torch
 from ctcasr.errors import OutputError, RunFolderError, TrainingError
 from ctcasr.frontends.augmentation import NO_AUGMENTATION, AugmentConfig
 from ctcasr.frontends.features import FeatureExtractor
+from ctcasr.frontends.media import without_augmentation
+from ctcasr.frontends.recordings import Recordings
 from ctcasr.frontends.spectral import FrontendConfig
 from ctcasr.models.ctc import CtcHeadConfig, ctc_loss
 from ctcasr.models.encoder import EncoderConfig
@@ -37,7 +39,12 @@ from tests.conftest import tone_alphabet
 ALPHABET = tone_alphabet()
 FRONTEND = FrontendConfig(sample_rate=8_000, num_mels=20)
 STRONG = AugmentConfig(noise_probability=0.5, response_db=3, join_items=2)
-CLOCKS = ("audio_rate", "waiting", "seconds", "cpu_seconds")
+CLOCKS = ("throughput", "waiting", "seconds", "cpu_seconds")
+
+
+def make_dev(items):
+    medium = without_augmentation(FRONTEND)
+    return DevSet(items, frontend=FRONTEND, medium=medium, batch_frames=300)
 
 
 class Watcher:
@@ -87,7 +94,7 @@ def make_trainer(
         data=TrainingData(
             items,
             frontend=FRONTEND,
-            augment=augment,
+            medium=Recordings(FRONTEND, augment),
             num_encoder_frames=lambda n: encoder.num_frames(FRONTEND.num_frames(n)),
             space=ALPHABET.encode(" "),
             batch_frames=10_000,
@@ -96,7 +103,7 @@ def make_trainer(
             workers=0,
             cache_mb=64,
         ),
-        dev=DevSet(items[:3], sample_rate=8_000, hop_ms=10, batch_frames=300) if dev else None,
+        dev=make_dev(items[:3]) if dev else None,
         optim=optim or OptimConfig(warmup_steps=3),
         training=TrainingConfig(**settings),
         seed=1,
@@ -144,7 +151,7 @@ def test_a_tiny_network_learns_eight_utterances_to_zero_errors(tone_items, tmp_p
         epochs=40,
         average=1,
     )
-    trainer.dev = DevSet(tone_items, sample_rate=8_000, hop_ms=10, batch_frames=300)
+    trainer.dev = make_dev(tone_items)
 
     trainer.network.load_state_dict(fit(trainer))
     scores = trainer.score_dev()
@@ -178,7 +185,7 @@ def test_metrics_say_what_happened(tone_items, tmp_path):
     for report, record in zip(watcher.epochs, records, strict=True):
         assert record["loss"] == report.loss
         assert report.skipped == 0
-        assert report.audio_rate > 0
+        assert report.throughput > 0
 
 
 def test_padding_is_that_of_the_batches_as_they_were(tone_items, tmp_path):
@@ -188,7 +195,7 @@ def test_padding_is_that_of_the_batches_as_they_were(tone_items, tmp_path):
 
     fit(trainer)
 
-    padded = sum(batch.waveforms.numel() for batch in batches)
+    padded = sum(batch.signals.numel() for batch in batches)
     recorded = sum(int(batch.lengths.sum()) for batch in batches)
     (epoch,) = trainer.observer.epochs
     assert epoch.padding == pytest.approx(1 - recorded / padded)
@@ -371,7 +378,7 @@ def test_layers_before_the_last_learn_to_write_too_where_asked(tone_items, tmp_p
         )
         trainer.network.load_state_dict(fit(trainer))
         batch = next(iter(trainer.data.epoch(0)))
-        features, lengths = trainer.features(batch.waveforms, batch.lengths)
+        features, lengths = trainer.features(batch.signals, batch.lengths)
         outputs = trainer.network.eval().outputs(features, lengths, layers=[1]).ctc
         return [
             ctc_loss(logits, frames, batch.labels, batch.label_lengths, blank=0).sum().item()
@@ -615,7 +622,7 @@ def test_a_batch_too_large_for_memory_is_named(tone_items, tmp_path):
 
     batch = next(iter(trainer.data.epoch(0)))
     assert str(caught.value) == (
-        f"out of memory in a batch of 2 utterances of up to {int(batch.lengths.max())} samples "
+        f"out of memory in a batch of 2 utterances of up to {int(batch.lengths.max())} positions "
         f"({batch.ids[0]}, ...); lower data.batch_frames, or leave long ones out by "
         f"data.max_frames, and go on with --resume"
     )

@@ -323,25 +323,42 @@ coordinates = st.floats(-1e4, 1e4) | st.integers(-9, 9).map(float)
 points = st.tuples(coordinates, coordinates)
 
 
+sources = st.builds(Source, st.just(Path("page.xml")), texts)
+stroke_names = st.lists(texts.filter(bool), min_size=1, max_size=3).map(tuple)
+
+
+def or_none(strategy):
+    return st.none() | strategy
+
+
+def outlines(least):
+    return or_none(st.lists(points, min_size=least, max_size=least + 2).map(tuple))
+
+
+PLACES = {
+    Modality.AUDIO: {
+        "offset": seconds,
+        "duration": or_none(seconds.filter(bool)),
+        "channel": or_none(st.integers(0, 9)),
+    },
+    Modality.INK: {
+        "index": or_none(st.integers(0, 9)),
+        "traces": or_none(stroke_names),
+        "source": or_none(sources),
+    },
+    Modality.IMAGE: {
+        "polygon": outlines(3),
+        "baseline": outlines(2),
+        "source": or_none(sources),
+    },
+}
+
+
 @st.composite
 def places(draw):
     """What says where an item of some modality lies in its file."""
     modality = draw(st.sampled_from(Modality))
-    source = st.none() | st.builds(Source, st.just(Path("page.xml")), texts)
-    if modality is Modality.AUDIO:
-        duration = st.none() | seconds.filter(bool)
-        place = {"offset": seconds, "duration": duration, "channel": st.none() | st.integers(0, 9)}
-    elif modality is Modality.INK:
-        names = st.lists(texts.filter(bool), min_size=1, max_size=3).map(tuple)
-        place = {"index": st.none() | st.integers(0, 9), "traces": st.none() | names}
-        place["source"] = source
-    else:
-        place = {
-            "polygon": st.none() | st.lists(points, min_size=3, max_size=5).map(tuple),
-            "baseline": st.none() | st.lists(points, min_size=2, max_size=3).map(tuple),
-            "source": source,
-        }
-    return {"modality": modality, **draw(st.fixed_dictionaries(place))}
+    return {"modality": modality, **draw(st.fixed_dictionaries(PLACES[modality]))}
 
 
 @st.composite

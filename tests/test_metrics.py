@@ -20,7 +20,7 @@ def report(epoch):
         dev_cer=0.25,
         dev_wer=0.5,
         blank_share=0.75,
-        audio_rate=100.0,
+        throughput=100.0,
         padding=0.02,
         waiting=0.01,
         seconds=3.0,

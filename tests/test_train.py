@@ -304,7 +304,7 @@ def test_training_statistics_are_stored_and_used(config_of, tone_run, tmp_path):
     stats = model.header["feature_stats"]
 
     assert len(stats["mean"]) == len(stats["deviation"]) == 20
-    recordings = [model.prepare(path).samples for path in sorted(tone_run.recordings.iterdir())]
+    recordings = [model.prepare(path).signal for path in sorted(tone_run.recordings.iterdir())]
     features = [
         model.features(torch.from_numpy(samples)[None], torch.tensor([len(samples)]))[0][0]
         for samples in recordings

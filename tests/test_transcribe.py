@@ -346,7 +346,7 @@ def test_a_recording_too_long_for_memory_fails_alone(transcribe, tone_run, monke
 
     assert ended.status == 3
     assert ended.out.splitlines() == ["" if len(text) > 3 else text for text in TONE_TEXTS]
-    assert "5-dabc.wav: 1 s do not fit in memory; cut the recording into shorter ones" in ended.err
+    assert "5-dabc.wav: 1 s do not fit in memory; cut the item into shorter ones" in ended.err
 
 
 # What is heard

@@ -18,7 +18,7 @@ def infeasible_alignment(
     utterance: Utterance,
     labels: Sequence[int],
     *,
-    num_samples: int,
+    num_positions: int,
     num_frames: Callable[[int], int],
 ) -> Unusable | None:
     """Return why `labels` cannot be aligned, or None where they can.
@@ -26,10 +26,10 @@ def infeasible_alignment(
     Args:
         utterance: which item.
         labels: its label ids.
-        num_samples: N, its length at the model's sample rate.
+        num_positions: N, the length of its signal.
         num_frames: N -> T', the frames that the encoder gives.
     """
-    frames, needed = num_frames(num_samples), frames_needed(labels)
+    frames, needed = num_frames(num_positions), frames_needed(labels)
     if frames >= max(1, needed):
         return None
     error = InfeasibleAlignmentError(

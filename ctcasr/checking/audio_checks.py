@@ -8,7 +8,6 @@ Thresholds were set so that AN4 and FSDD, which people have listened to, give no
 
 import hashlib
 import math
-import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ctcasr.checking.findings import Finding, Kind, Unusable, counted, some
+from ctcasr.checking.findings import Finding, Kind, Unusable, counted
+from ctcasr.checking.item_checks import unusable_item
 from ctcasr.errors import AudioError
 from ctcasr.frontends.waveform import probe_audio, read_audio, select_channel
 from ctcasr.manifest.utterance import Utterance
@@ -27,9 +27,6 @@ _CLIPPED_SHARE = 1e-3  # of all samples, in runs of three or more
 _DC_OFFSET = 0.01  # -40 dBFS
 _DC_SHARE = 0.1  # of the RMS level
 _UNCOVERED_S = 0.1  # manifests round their durations
-_RATE_MIN_ITEMS = 20  # fewer give no idea of a usual rate
-_RATE_DEVIATIONS = 6.0  # of the log rate, in median absolute deviations scaled to a normal
-_RATE_FACTORS = (3.0, 8.0)  # but never below the first times the median, always above the second
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +57,8 @@ class Measured:
     file_seconds: float
 
     @property
-    def seconds(self) -> float:
-        """Length of the segment."""
+    def amount(self) -> float:
+        """Length of the segment, in seconds."""
         return self.num_samples / self.rate
 
     @property
@@ -77,12 +74,9 @@ def measure(utterance: Utterance) -> Measured | Unusable:
         samples, rate = read_audio(
             utterance.path, offset=utterance.offset, duration=utterance.duration
         )
-    except AudioError as error:
-        return unusable_audio(utterance, error)
-    try:
         chosen = select_channel(samples, channel=utterance.channel, item=f"{utterance.path}")
     except AudioError as error:
-        return unusable_channel(utterance, error)
+        return unusable_item(utterance, error)
     return Measured(
         utterance=utterance,
         rate=rate,
@@ -95,17 +89,6 @@ def measure(utterance: Utterance) -> Measured | Unusable:
         digest=hashlib.sha256(rate.to_bytes(4, "little") + chosen.tobytes()).digest(),
         file_seconds=info.duration,
     )
-
-
-def unusable_audio(utterance: Utterance, error: AudioError) -> Unusable:
-    """Return a recording that is not there or cannot be read, with the reason."""
-    kind = Kind.UNREADABLE if utterance.path.exists() else Kind.MISSING
-    return Unusable(utterance.id, kind, f"utterance {utterance.id!r}: {error}")
-
-
-def unusable_channel(utterance: Utterance, error: AudioError) -> Unusable:
-    """Return an utterance of which nobody knows which channel is meant."""
-    return Unusable(utterance.id, Kind.CHANNEL, f"utterance {utterance.id!r}: {error}")
 
 
 def clipped_share(samples: NDArray[np.float32]) -> float:
@@ -128,7 +111,7 @@ def check_levels(name: str, measured: Sequence[Measured]) -> list[Finding]:
         item = m.utterance.id
         for kind, found in _level_defects(m).items():
             findings.append(Finding(kind, (name,), (item,), f"{item}: {found}"))
-        uncovered = m.file_seconds - m.seconds
+        uncovered = m.file_seconds - m.amount
         alone = uses[m.utterance.path] == 1 and m.utterance.offset == 0
         if m.utterance.duration is not None and alone and uncovered > _UNCOVERED_S:
             findings.append(
@@ -153,57 +136,6 @@ def _level_defects(m: Measured) -> dict[Kind, str]:
     if abs(m.mean) > max(_DC_OFFSET, _DC_SHARE * m.rms):
         defects[Kind.DC_OFFSET] = f"its samples average {m.mean:+.3f} of full scale; 0 is usual"
     return defects
-
-
-def check_duplicates(name: str, measured: Sequence[Measured]) -> list[Finding]:
-    """Return recordings that stand in one set under several ids, sample for sample."""
-    by_digest: dict[bytes, list[Measured]] = {}
-    for m in measured:
-        if not m.silent:
-            by_digest.setdefault(m.digest, []).append(m)
-    findings = []
-    for same in by_digest.values():
-        if len(same) > 1:
-            ids = tuple(m.utterance.id for m in same)
-            texts = dict.fromkeys(m.utterance.text for m in same)
-            clash = f", but with different texts: {some([str(t) for t in texts])}"
-            message = f"{some(ids)}: the same samples{clash if len(texts) > 1 else ''}"
-            findings.append(Finding(Kind.DUPLICATE, (name,), ids, message))
-    return findings
-
-
-def check_speech_rate(
-    name: str, measured: Sequence[Measured], num_labels: Mapping[str, int]
-) -> list[Finding]:
-    """Return utterances said implausibly fast or slowly for their set.
-
-    Args:
-        name: of the set.
-        measured: its utterances.
-        num_labels: labels of each utterance, by id; those without any are not judged.
-    """
-    rates = {
-        m.utterance.id: num_labels[m.utterance.id] / m.seconds
-        for m in measured
-        if num_labels.get(m.utterance.id, 0) > 0
-    }
-    if len(rates) < _RATE_MIN_ITEMS:
-        return []
-    usual = statistics.median(rates.values())
-    deviations = {item: abs(math.log(rate / usual)) for item, rate in rates.items()}
-    spread = 1.4826 * statistics.median(deviations.values())
-    least, most = (math.log(factor) for factor in _RATE_FACTORS)
-    limit = min(max(_RATE_DEVIATIONS * spread, least), most)
-    return [
-        Finding(
-            Kind.SPEECH_RATE,
-            (name,),
-            (item,),
-            f"{item}: {rates[item]:.2f} labels per second; the set's median is {usual:.2f}",
-        )
-        for item, deviation in deviations.items()
-        if deviation > limit
-    ]
 
 
 def check_formats(

@@ -24,6 +24,7 @@ class Kind(StrEnum):
 
     MISSING = "missing"
     UNREADABLE = "unreadable"
+    MODALITY = "another modality"
     CHANNEL = "channel"
     OUTSIDE_ALPHABET = "outside alphabet"
     TOO_FEW_FRAMES = "too few frames"
@@ -40,6 +41,8 @@ class Kind(StrEnum):
     MIXED_SCRIPTS = "mixed scripts"
     RARE_UNITS = "rare characters"
     RARE_CLASS = "rare label of the whole"
+    LITTLE_INK = "little ink"
+    INK_WITHOUT_TEXT = "ink without text"
     SILENT = "silent"
     CLIPPED = "clipped"
     DC_OFFSET = "DC offset"
@@ -68,11 +71,12 @@ class Kind(StrEnum):
 
 
 _FACTS: dict[Kind, tuple[Severity, str]] = {
-    Kind.MISSING: (Severity.FATAL, "correct `audio`, or take the lines out"),
+    Kind.MISSING: (Severity.FATAL, "correct the paths, or take the lines out"),
     Kind.UNREADABLE: (
         Severity.FATAL,
-        "copy or convert the recordings again, or take the lines out",
+        "copy or convert the files again, or take the lines out",
     ),
+    Kind.MODALITY: (Severity.FATAL, "set frontend.kind to one that reads them, or leave them out"),
     Kind.CHANNEL: (Severity.FATAL, 'write "channel": n (from 0) into the manifest lines'),
     Kind.OUTSIDE_ALPHABET: (
         Severity.FATAL,
@@ -113,6 +117,8 @@ _FACTS: dict[Kind, tuple[Severity, str]] = {
         "see whether they are typing errors; few examples teach little",
     ),
     Kind.RARE_CLASS: (Severity.WARNING, "add recordings; few examples teach little"),
+    Kind.LITTLE_INK: (Severity.WARNING, "look at it: text and ink may not belong together"),
+    Kind.INK_WITHOUT_TEXT: (Severity.WARNING, "fill `text`, or take the lines out"),
     Kind.SILENT: (Severity.WARNING, "listen; take them out, or set their text to an empty string"),
     Kind.CLIPPED: (Severity.WARNING, "listen; record at a lower level"),
     Kind.DC_OFFSET: (Severity.WARNING, "look at the sound card or filter below 20 Hz"),
@@ -184,8 +190,8 @@ class SetSummary:
     Attributes:
         name: of the set.
         items: utterances.
-        read: utterances whose recording was read.
-        seconds: of speech in those that were read.
+        read: utterances that were read.
+        amount: of those, in `unit`: "s" of speech, "point"s of ink, "px".
         speakers: different speakers named.
         rates: sample rates in Hz, ascending, of those that were read.
     """
@@ -193,9 +199,10 @@ class SetSummary:
     name: str
     items: int
     read: int
-    seconds: float
+    amount: float
     speakers: int
     rates: tuple[int, ...]
+    unit: str = "s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +220,7 @@ class CheckReport:
     @property
     def seconds(self) -> float:
         """Seconds of audio that were read."""
-        return sum(summary.seconds for summary in self.sets)
+        return sum(summary.amount for summary in self.sets if summary.unit == "s")
 
     @property
     def fatal(self) -> tuple[Finding, ...]:
@@ -246,7 +253,9 @@ class CheckReport:
                     "name": s.name,
                     "items": s.items,
                     "read": s.read,
-                    "seconds": round(s.seconds, 3),
+                    "seconds": round(s.amount, 3) if s.unit == "s" else None,
+                    "amount": round(s.amount, 3),
+                    "unit": s.unit,
                     "speakers": s.speakers,
                     "sample_rates": list(s.rates),
                 }

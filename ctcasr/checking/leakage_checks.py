@@ -10,9 +10,9 @@ import math
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
-from ctcasr.checking.audio_checks import Measured
 from ctcasr.checking.findings import Finding, Kind, counted, some
-from ctcasr.manifest.utterance import Utterance
+from ctcasr.checking.item_checks import MeasuredItem
+from ctcasr.manifest.utterance import Modality, Utterance
 from ctcasr.text_rules import apply_rules
 
 _ROUNDING_S = 0.1  # manifests round their times, and neighbours may share an edge
@@ -37,7 +37,7 @@ def divide_by_split(sets: Mapping[str, Sequence[Utterance]]) -> dict[str, list[U
 
 def check_leakage(
     sets: Mapping[str, Sequence[Utterance]],
-    measured: Mapping[str, Sequence[Measured]],
+    measured: Mapping[str, Sequence[MeasuredItem]],
     *,
     training: str,
     rules: Sequence[str],
@@ -66,7 +66,7 @@ def check_leakage(
 
 
 def _shared_recordings(
-    pair: tuple[str, str], first: Sequence[Measured], second: Sequence[Measured]
+    pair: tuple[str, str], first: Sequence[MeasuredItem], second: Sequence[MeasuredItem]
 ) -> list[Finding]:
     known = {m.digest: m.utterance.id for m in first if not m.silent}
     shared = [(known[m.digest], m.utterance.id) for m in second if m.digest in known]
@@ -85,7 +85,7 @@ def _shared_stretches(
 ) -> list[Finding]:
     """Return segments of one file that overlap in time, without those told of already."""
     by_file: dict[Path, list[Utterance]] = {}
-    for utterance in first:
+    for utterance in (one for one in first if one.modality is Modality.AUDIO):
         by_file.setdefault(utterance.path.resolve(), []).append(utterance)
     shared = []
     for utterance in second:

@@ -74,8 +74,14 @@ def _describe_set(summary: SetSummary) -> str:
 
 
 def _amount(summary: SetSummary) -> str:
-    minutes = f"{summary.seconds / 60:.1f} min"
-    return minutes if summary.read == summary.items else f"{minutes} in the {summary.read:,} read"
+    amount = _measure(summary)
+    return amount if summary.read == summary.items else f"{amount} in the {summary.read:,} read"
+
+
+def _measure(summary: SetSummary) -> str:
+    if summary.unit == "s":
+        return f"{summary.amount / 60:.1f} min"
+    return f"{summary.amount:,.0f} {'points' if summary.unit == 'point' else summary.unit}"
 
 
 def _count(findings: Sequence[Finding]) -> str:
@@ -92,12 +98,12 @@ def _verdict(report: CheckReport) -> str:
 
 
 def _set_table(sets: Sequence[SetSummary]) -> Iterator[str]:
-    yield "| set | utterances | read | minutes | speakers | Hz |"
+    yield "| set | utterances | read | amount | speakers | Hz |"
     yield "| --- | ---: | ---: | ---: | ---: | --- |"
     for s in sets:
         rates = ", ".join(str(rate) for rate in s.rates)
         yield (
-            f"| {_escaped(s.name)} | {s.items:,} | {s.read:,} | {s.seconds / 60:.1f} "
+            f"| {_escaped(s.name)} | {s.items:,} | {s.read:,} | {_measure(s)} "
             f"| {s.speakers:,} | {rates} |"
         )
 

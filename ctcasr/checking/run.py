@@ -1,23 +1,19 @@
 """Run every check over one or more sets of utterances.
 
-Texts first, then one pass over the recordings by threads (decoding and hashing release Python's
+Texts first, then one pass over the items by threads (decoding and hashing release Python's
 lock), of which only a few numbers per utterance are kept: memory holds one recording per thread.
 """
 
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 from ctcasr.alphabet import Alphabet, Unit, build_alphabet, split_units
 from ctcasr.checking.alignment_checks import infeasible_alignment
-from ctcasr.checking.audio_checks import (
-    Measured,
-    check_duplicates,
-    check_formats,
-    check_levels,
-    check_speech_rate,
-    measure,
-)
+from ctcasr.checking.audio_checks import Measured, check_formats, check_levels, measure
 from ctcasr.checking.class_checks import check_classes
 from ctcasr.checking.findings import (
     CheckReport,
@@ -28,13 +24,22 @@ from ctcasr.checking.findings import (
     gravest_first,
 )
 from ctcasr.checking.frame_checks import check_stretches
+from ctcasr.checking.ink_checks import MeasuredInk, check_ink, measure_ink
+from ctcasr.checking.item_checks import (
+    MeasuredItem,
+    check_duplicates,
+    check_speech_rate,
+    unusable_modality,
+)
 from ctcasr.checking.leakage_checks import check_leakage, divide_by_split
 from ctcasr.checking.text_checks import check_alphabet, check_rare_units, check_texts
-from ctcasr.frontends.waveform import resampled_length
-from ctcasr.manifest.utterance import Utterance
+from ctcasr.frontends.ink import PenStrokes
+from ctcasr.frontends.medium import Medium
+from ctcasr.manifest.utterance import Modality, Utterance
 from ctcasr.text_rules import apply_rules
 
 _SAMPLE_SEED = 1
+_ROUNDING = 1e-6  # of a position: an amount times its rate is whole, but for floats
 _TRAINING = "train"
 
 
@@ -44,7 +49,7 @@ def check_utterances(
     rules: Sequence[str],
     unit: Unit = Unit.CHAR,
     alphabet: Alphabet | None = None,
-    sample_rate: int | None = None,
+    medium: Medium[Any, Any] | None = None,
     num_frames: Callable[[int], int] | None = None,
     writes_text: bool = True,
     class_field: str | None = None,
@@ -61,15 +66,14 @@ def check_utterances(
         rules: text rules that training would apply.
         unit: what one label stands for, where no alphabet is given.
         alphabet: the model's; where None, that of the set called "train", or of the first.
-        sample_rate: Hz, of the model; None leaves resampling and alignment unjudged.
-        num_frames: N samples at the model's rate -> T' encoder frames; None leaves alignment
-            unjudged.
+        medium: of the model; None leaves resampling and alignment unjudged, and takes recordings.
+        num_frames: N positions -> T' encoder frames; None leaves alignment unjudged.
         writes_text: whether the model will; if not, nothing is said about texts.
         class_field: whose value is the one label of a recording; None where none is learned.
         frame_field: that says what is heard when; None where that is not learned.
-        sample: read only so many recordings of each set, drawn with a fixed seed; None reads all.
-        workers: threads that read recordings.
-        progress: called with (recordings read, recordings to read).
+        sample: read only so many items of each set, drawn with a fixed seed; None reads all.
+        workers: threads that read items.
+        progress: called with (items read, items to read).
     """
     sides = divide_by_split(sets)
     training = _TRAINING if _TRAINING in sides else next(iter(sides), _TRAINING)
@@ -84,17 +88,24 @@ def check_utterances(
         findings += check_stretches(sides, frame_field, training=training)
     chosen = {name: _draw(utterances, sample) for name, utterances in sides.items()}
     findings += _sampled(sides, chosen)
-    measured, unusable = _measure_all(chosen, workers=workers, progress=progress)
+    measured, unusable = _measure_all(chosen, medium, workers=workers, progress=progress)
     findings += unusable
+    axis = "s" if medium is None else medium.unit
     for name, of_set in measured.items():
-        findings += check_levels(name, of_set)
+        findings += check_levels(name, _recordings(of_set))
+        findings += check_ink(name, [m for m in of_set if isinstance(m, MeasuredInk)])
         findings += check_duplicates(name, of_set)
-        findings += check_speech_rate(name, of_set, _count_labels(of_set, rules, unit, alphabet))
-        if alphabet is not None and sample_rate is not None and num_frames is not None:
-            findings += _check_alignment(name, of_set, rules, alphabet, sample_rate, num_frames)
-    findings += check_formats(measured, sample_rate=sample_rate)
+        counts = _count_labels(of_set, rules, unit, alphabet)
+        findings += check_speech_rate(name, of_set, counts, unit=axis)
+        if alphabet is not None and medium is not None and num_frames is not None:
+            findings += _check_alignment(name, of_set, rules, alphabet, medium.rate, num_frames)
+    recordings = {name: _recordings(of_set) for name, of_set in measured.items()}
+    is_sound = medium is not None and medium.modality is Modality.AUDIO
+    findings += check_formats(
+        recordings, sample_rate=round(medium.rate) if medium is not None and is_sound else None
+    )
     findings += check_leakage(sides, measured, training=training, rules=rules)
-    summaries = tuple(_summary(name, sides[name], measured[name]) for name in sides)
+    summaries = tuple(_summary(name, sides[name], measured[name], axis) for name in sides)
     return CheckReport(gravest_first(findings), summaries)
 
 
@@ -138,7 +149,7 @@ def _sampled(
             Kind.SAMPLED,
             (name,),
             (),
-            f"{name}: {len(chosen[name]):,} of {len(utterances):,} recordings were read; the "
+            f"{name}: {len(chosen[name]):,} of {len(utterances):,} items were read; the "
             f"others may hide defects",
         )
         for name, utterances in sides.items()
@@ -146,18 +157,33 @@ def _sampled(
     ]
 
 
+def _recordings(measured: Sequence[MeasuredItem]) -> list[Measured]:
+    return [m for m in measured if isinstance(m, Measured)]
+
+
+def _measure_one(
+    utterance: Utterance, medium: Medium[Any, Any] | None
+) -> Measured | MeasuredInk | Unusable:
+    wrong = unusable_modality(utterance, Modality.AUDIO if medium is None else medium.modality)
+    if wrong is not None:
+        return wrong
+    return measure_ink(utterance, medium) if isinstance(medium, PenStrokes) else measure(utterance)
+
+
 def _measure_all(
     chosen: Mapping[str, Sequence[Utterance]],
+    medium: Medium[Any, Any] | None,
     *,
     workers: int,
     progress: Callable[[int, int], None] | None,
-) -> tuple[dict[str, list[Measured]], list[Finding]]:
+) -> tuple[dict[str, list[MeasuredItem]], list[Finding]]:
     jobs = [(name, utterance) for name, of_set in chosen.items() for utterance in of_set]
-    measured: dict[str, list[Measured]] = {name: [] for name in chosen}
+    measured: dict[str, list[MeasuredItem]] = {name: [] for name in chosen}
     findings = []
     pool = ThreadPoolExecutor(max(1, workers))
     try:
-        results = pool.map(measure, [utterance for _, utterance in jobs])
+        work = partial(_measure_one, medium=medium)
+        results = pool.map(work, [utterance for _, utterance in jobs])
         for done, ((name, _), result) in enumerate(zip(jobs, results, strict=True), start=1):
             if isinstance(result, Unusable):
                 findings.append(_finding(name, result))
@@ -172,10 +198,10 @@ def _measure_all(
 
 def _check_alignment(
     name: str,
-    measured: Sequence[Measured],
+    measured: Sequence[MeasuredItem],
     rules: Sequence[str],
     alphabet: Alphabet,
-    sample_rate: int,
+    rate: float,
     num_frames: Callable[[int], int],
 ) -> list[Finding]:
     findings = []
@@ -186,7 +212,7 @@ def _check_alignment(
         unusable = infeasible_alignment(
             m.utterance,
             alphabet.encode(apply_rules(text, rules)),
-            num_samples=resampled_length(m.num_samples, from_rate=m.rate, to_rate=sample_rate),
+            num_positions=math.ceil(m.amount * rate - _ROUNDING),
             num_frames=num_frames,
         )
         if unusable is not None:
@@ -195,7 +221,7 @@ def _check_alignment(
 
 
 def _count_labels(
-    measured: Sequence[Measured], rules: Sequence[str], unit: Unit, alphabet: Alphabet | None
+    measured: Sequence[MeasuredItem], rules: Sequence[str], unit: Unit, alphabet: Alphabet | None
 ) -> dict[str, int]:
     split = alphabet.split if alphabet is not None else lambda text: split_units(text, unit)
     return {
@@ -210,13 +236,14 @@ def _finding(name: str, unusable: Unusable) -> Finding:
 
 
 def _summary(
-    name: str, utterances: Sequence[Utterance], measured: Sequence[Measured]
+    name: str, utterances: Sequence[Utterance], measured: Sequence[MeasuredItem], unit: str
 ) -> SetSummary:
     return SetSummary(
         name=name,
         items=len(utterances),
         read=len(measured),
-        seconds=sum(m.seconds for m in measured),
+        amount=sum(m.amount for m in measured),
         speakers=len({u.speaker for u in utterances if u.speaker is not None}),
-        rates=tuple(sorted({m.rate for m in measured})),
+        rates=tuple(sorted({m.rate for m in _recordings(measured)})),
+        unit=unit,
     )

@@ -129,5 +129,5 @@ def align_command(
     if timed:
         count = write_timed(timed, (item.utterance for item in items), words)
         announce(f"{timed}: {count_of(count, 'item')} with the times of their words")
-    summarise(tally, skipped=len(items) - len(plan.todo), rate=recognizer.sample_rate)
+    summarise(tally, recognizer, skipped=len(items) - len(plan.todo))
     return ITEMS_FAILED if tally.failed else 0

@@ -20,11 +20,11 @@ FOUND_FATAL = 3
     "-c",
     "--config",
     metavar="CONFIG",
-    help="What will be trained: its text rules, unit, sample rate and stride decide what fits.",
+    help="What will be trained: its text rules, unit, frontend and stride decide what fits.",
 )
 @click.option("-o", "--output", type=PATH, metavar="DIR", help="Write check.json and check.md.")
 @click.option(
-    "--sample", type=click.IntRange(min=1), metavar="N", help="Read only N recordings of each."
+    "--sample", type=click.IntRange(min=1), metavar="N", help="Read only N items of each."
 )
 @set_option
 @workers_option
@@ -45,12 +45,12 @@ def check_command(
     from ctcasr.config import load_config, parse_config
     from ctcasr.pipeline.check import check_manifests
 
-    settings = (
-        load_config(config, overrides=overrides)
-        if config is not None
-        else parse_config({}, overrides=overrides)
-    )
-    with counting("reading recordings") as advance:
+    settings = None
+    if config is not None:
+        settings = load_config(config, overrides=overrides)
+    elif overrides:
+        settings = parse_config({}, overrides=overrides)
+    with counting("reading items") as advance:
         report = check_manifests(
             manifests, settings, sample=sample, workers=workers, progress=advance
         )

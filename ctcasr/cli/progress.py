@@ -41,7 +41,7 @@ def announce_left_out(without_text: "Sequence[Utterance]") -> None:
 def describe_speed(audio_seconds: float, seconds: float) -> str:
     """Return amount, time and real-time factor in words."""
     if not audio_seconds:
-        return f"no audio, {seconds:.1f} s"
+        return f"{seconds:.1f} s"
     factor = seconds / audio_seconds
     return f"{audio_seconds:.1f} s of audio in {seconds:.1f} s, real-time factor {factor:.3f}"
 
@@ -115,7 +115,7 @@ class TrainingDisplay:
             return
         facts = (
             f"loss {report.loss:.3f}  {self._dev_error}lr {report.learning_rate:.1e}  "
-            f"{report.audio_rate:.0f} audio s/s  padding {report.padding:.1%}  "
+            f"{report.pace}  padding {report.padding:.1%}  "
             f"waiting {report.waiting:.1%}  {format_time(report.seconds_left)} left"
         )
         self._progress.update(

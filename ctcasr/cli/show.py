@@ -69,14 +69,14 @@ def show_command(
     require_free([output], existing)
     if existing is Existing.SKIP and output.exists():
         return 0
-    inputs = find_inputs([manifest])
+    recognizer = load(model, device=device)
+    inputs = find_inputs([manifest], modality=recognizer.modality)
     if sample is None and len(inputs) > MOST_SHOWN:
         raise click.UsageError(
             f"{manifest}: {len(inputs):,} items, and a page shows {MOST_SHOWN} at most; draw some "
             f"of them: --sample 20"
         )
     chosen = inputs if sample is None else draw_sample(inputs, sample)
-    recognizer = load(model, device=device)
     decode = search.config(recognizer.config.decode)
     announce_notes(recognizer.decoder(decode, workers=workers).notes)
     with counting("drawing") as advance:

@@ -54,6 +54,7 @@ def train_command(
     """
     from ctcasr.config import load_config
     from ctcasr.distributed import is_first_process
+    from ctcasr.manifest import Modality
     from ctcasr.pipeline.provenance import command_line
     from ctcasr.pipeline.run_folder import RunFolder
     from ctcasr.pipeline.run_record import read_run
@@ -85,5 +86,6 @@ def train_command(
         announce(f"advice: {advice.what} {advice.why} {advice.next_step}")
     announce(f"model: {model}")
     announce(f"report: {RunFolder(run).report}")
-    announce(f"use it: ctcasr transcribe -m {run} RECORDING.wav")
+    example = {Modality.AUDIO: "RECORDING.wav", Modality.INK: "INK.inkml"}[settings.modality]
+    announce(f"use it: ctcasr transcribe -m {run} {example}")
     return 0

@@ -111,13 +111,13 @@ def transcribe_command(
     existing = choose_existing(skip_existing=skip_existing, overwrite=overwrite)
     with join_world(pick_device(device)) as world:
         with world.agreed():
-            items = find_inputs(inputs)
+            recognizer = load(model, device=device)
+            items = find_inputs(inputs, modality=recognizer.modality)
             if world.size > 1 and any(item.is_standard_input for item in items):
                 raise click.UsageError("-: several processes cannot share standard input; run one")
             plan = plan_files(items, output, chosen, existing) if output else None
             if plan is None:
                 require_one_recording(items, chosen[0])
-            recognizer = load(model, device=device)
             decode = search.config(recognizer.config.decode)
             notes = recognizer.notes(decode, workers=workers)
         tally = Tally()
@@ -141,7 +141,7 @@ def transcribe_command(
                 _print(results, chosen[0], lambda: advance(tally.items, len(todo)))
             else:
                 write_files(plan, results, lambda: advance(tally.items, len(todo)))
-        summarise(tally, skipped=len(items) - len(todo), rate=recognizer.sample_rate)
+        summarise(tally, recognizer, skipped=len(items) - len(todo))
     return ITEMS_FAILED if tally.failed else 0
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ctcasr.pipeline.inputs import Input
     from ctcasr.pipeline.outputs import Existing, OutputPlan
     from ctcasr.pipeline.transcribe import Tally
+    from ctcasr.recognizer import Recognizer
     from ctcasr.reporting.transcripts import TranscriptFormat
     from ctcasr.transcript import Failure, Transcript
 
@@ -118,8 +119,9 @@ def tell_failure(error: "Failure | None") -> None:
         announce(f"failed: {error.message}")
 
 
-def summarise(tally: "Tally", *, skipped: int, rate: int) -> None:
+def summarise(tally: "Tally", recognizer: "Recognizer", *, skipped: int) -> None:
     """Say what was done: resampled, left out, failed, and how fast."""
+    rate = round(recognizer.medium.rate)
     others = {stored: count for stored, count in tally.rates.items() if stored != rate}
     if others:
         listed = ", ".join(f"{count} at {stored:,} Hz" for stored, count in sorted(others.items()))
@@ -128,4 +130,5 @@ def summarise(tally: "Tally", *, skipped: int, rate: int) -> None:
         announce(f"{count_of(skipped, 'input')} left out: the output stands already")
     failed = f", {tally.failed} failed" if tally.failed else ""
     speed = describe_speed(tally.audio_seconds, tally.seconds)
-    announce(f"{count_of(tally.items, 'recording')}{failed}, {speed}")
+    noun = "recording" if recognizer.modality == "audio" else "item"
+    announce(f"{count_of(tally.items, noun)}{failed}, {speed}")

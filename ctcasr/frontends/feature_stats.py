@@ -6,11 +6,20 @@ Per-utterance normalisation removes what a microphone and a room add to every fr
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 
 import torch
 from torch import Tensor
 
 _SMALLEST_DEVIATION = 1e-3  # log units; a constant coefficient is left at zero, not blown up
+
+
+class Normalisation(StrEnum):
+    """Where the mean and variance that features are normalised with come from."""
+
+    UTTERANCE = "utterance"
+    TRAINING = "training"
+    NONE = "none"
 
 
 @dataclass(frozen=True)

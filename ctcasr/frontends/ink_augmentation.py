@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ctcasr.frontends.augmentation import PositiveRange, Range, keyed_generator
-from ctcasr.frontends.ink_normalisation import rotate, shear, text_lines
+from ctcasr.frontends.ink_normalisation import rotate, shear
 from ctcasr.frontends.pen_strokes import Ink
 from ctcasr.settings import Section
 
@@ -112,14 +112,17 @@ def draw_ink_distortion(
     )
 
 
-def distort_ink(ink: Ink, distortion: InkDistortion) -> tuple[Ink, NDArray[np.int64]]:
+def distort_ink(
+    ink: Ink, distortion: InkDistortion, *, letter: float
+) -> tuple[Ink, NDArray[np.int64]]:
     """Return ink distorted as drawn, and which (N',) points of the given ink it keeps.
+
+    `letter` is the height of its small letters (`text_lines`), in which much was drawn.
 
     Its middle stays where it was. Only strokes shorter than small letters are high can be left out,
     since a longer one may be a whole letter or word; one stroke always stays.
     """
     generators = np.random.default_rng(distortion.seed).spawn(4)
-    _, letter = text_lines(ink)
     short = np.array([_length(stroke) < letter for stroke in ink.strokes()])
     stays = ~short | (generators[0].random(ink.num_strokes) >= distortion.stroke_drop)
     if not stays.any():

@@ -45,8 +45,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ctcasr.errors import InkError
+from ctcasr.frontends.feature_stats import Normalisation
 from ctcasr.frontends.ink_augmentation import InkDistortion, distort_ink
-from ctcasr.frontends.ink_normalisation import InkStep, normalise_ink
+from ctcasr.frontends.ink_normalisation import InkStep, normalise_ink, text_lines
 from ctcasr.frontends.pen_strokes import Ink
 from ctcasr.settings import Section
 
@@ -105,6 +106,10 @@ class InkFrontendConfig(Section):
     use_times: bool = False
     """Whether `offsets` has the time since the frame before; every item must then have times."""
 
+    normalise: Normalisation = Normalisation.TRAINING
+    """Zero mean and unit variance per feature: by `training` statistics, per `utterance`, or
+    `none`."""
+
     @property
     def feature_names(self) -> tuple[str, ...]:
         """Return what each feature is called, in order."""
@@ -116,6 +121,20 @@ class InkFrontendConfig(Section):
     def num_features(self) -> int:
         """F, the features of a frame."""
         return len(self.feature_names)
+
+    @property
+    def hop(self) -> int:
+        """Positions of the signal for each frame: a frame is one."""
+        return 1
+
+    @property
+    def rate(self) -> float:
+        """Positions of the signal for each unit of its axis, the point."""
+        return 1.0
+
+    def num_frames(self, num_positions: int) -> int:
+        """Return T of a signal (N, F)."""
+        return num_positions
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,33 +154,63 @@ class InkFrames:
     strokes: NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedInk:
+    """Ink that was read and normalised: what does not change from epoch to epoch.
+
+    Attributes:
+        item: named in errors.
+        normal: the normalised ink.
+        letter: the height of its small letters.
+        points, strokes: (N,) the point and the stroke of the given ink that each of its points is.
+    """
+
+    item: str
+    normal: Ink
+    letter: float
+    points: NDArray[np.int64]
+    strokes: NDArray[np.int64]
+
+    @property
+    def num_bytes(self) -> int:
+        """What it takes in memory."""
+        times = 0 if self.normal.times is None else self.normal.times.nbytes
+        ink = self.normal.points.nbytes + self.normal.pen_up.nbytes + times
+        return ink + self.points.nbytes + self.strokes.nbytes
+
+
+def prepare_ink(ink: Ink, config: InkFrontendConfig, *, item: str) -> PreparedInk:
+    """Return ink as it was read, normalised."""
+    normal, kept = normalise_ink(ink, config.normalisation)
+    _, letter = text_lines(normal)
+    return PreparedInk(item, normal, letter, kept, ink.stroke_ids[kept])
+
+
 def ink_frames(
-    ink: Ink, config: InkFrontendConfig, *, item: str, distortion: InkDistortion | None = None
+    prepared: PreparedInk, config: InkFrontendConfig, *, distortion: InkDistortion | None = None
 ) -> InkFrames:
     """Return the features of one item, at least one frame.
 
     Args:
-        ink: as it was read.
+        prepared: by `prepare_ink`, with the same configuration.
         config: which features.
-        item: named in errors.
         distortion: what is done to the normalised ink while training.
 
     Raises:
         InkError: times are needed and there are none; more than `MAX_FRAMES` frames.
     """
-    normal, kept = normalise_ink(ink, config.normalisation)
+    ink, kept, item = prepared.normal, np.arange(len(prepared.normal)), prepared.item
     if distortion is not None:
-        normal, left = distort_ink(normal, distortion)
-        kept = kept[left]
+        ink, kept = distort_ink(ink, distortion, letter=prepared.letter)
     sampled, nearest = resample_ink(
-        normal, step=config.step, by_time=config.resampling == "time", item=item
+        ink, step=config.step, by_time=config.resampling == "time", item=item
     )
     if config.kind == "graves":
-        features = graves_features(sampled, speed=pen_speed(normal)[nearest])
+        features = graves_features(sampled, speed=pen_speed(ink)[nearest])
     else:
         features = offset_features(sampled, use_times=config.use_times, item=item)
-    points = kept[nearest]
-    return InkFrames(features, sampled, points, ink.stroke_ids[points])
+    origin = kept[nearest]
+    return InkFrames(features, sampled, prepared.points[origin], prepared.strokes[origin])
 
 
 def resample_ink(

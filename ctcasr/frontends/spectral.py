@@ -21,6 +21,7 @@ import torchaudio.functional as taf
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from ctcasr.frontends.feature_stats import Normalisation
 from ctcasr.settings import Section
 
 _QUIETEST = 1e-4  # nothing quieter is brought up: it would be the converter's noise
@@ -34,14 +35,6 @@ class FrontendKind(StrEnum):
     LOG_MEL = "log_mel"
     MFCC = "mfcc"
     SPECTROGRAM = "spectrogram"
-
-
-class Normalisation(StrEnum):
-    """Where the mean and variance that features are normalised with come from."""
-
-    UTTERANCE = "utterance"
-    TRAINING = "training"
-    NONE = "none"
 
 
 class FrontendConfig(Section):
@@ -117,6 +110,11 @@ class FrontendConfig(Section):
     def hop(self) -> int:
         """Hop in samples."""
         return round(self.sample_rate * self.hop_ms / 1000)
+
+    @property
+    def rate(self) -> float:
+        """Samples for each unit of the axis, the second."""
+        return float(self.sample_rate)
 
     @property
     def fft_size(self) -> int:

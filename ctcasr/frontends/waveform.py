@@ -23,7 +23,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from ctcasr.errors import AudioError
+from ctcasr.errors import AudioError, ChannelError
 
 UNKNOWN_LENGTH_BYTES = 0x7FFF0000
 """And above: what programs write that stream to a pipe."""
@@ -185,18 +185,18 @@ def select_channel(
     Without a `channel`, all channels must be bit-identical, as in mono saved as stereo.
 
     Raises:
-        AudioError: the channels differ and none was named, or there is no such channel.
+        ChannelError: the channels differ and none was named, or there is no such channel.
     """
     count = len(samples)
     if channel is None:
         if differing_channels(samples) > 1:
-            raise AudioError(
+            raise ChannelError(
                 f"{item}: {count} channels that differ; say which one is meant: "
                 f'"channel": 0 to {count - 1} in its manifest line'
             )
         channel = 0
     if not 0 <= channel < count:
-        raise AudioError(
+        raise ChannelError(
             f"{item}: channel {channel} was asked for but there are {count} (0 to {count - 1}); "
             f"correct `channel` in its manifest line"
         )

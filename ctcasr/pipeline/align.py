@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ctcasr.items import Item
 from ctcasr.manifest import Utterance
 from ctcasr.pipeline.inputs import Input, read_labelled
 from ctcasr.pipeline.transcribe import Tally, run_inputs
-from ctcasr.recognizer import ALIGNMENT, Recognizer, Recording
+from ctcasr.recognizer import ALIGNMENT, Recognizer
 from ctcasr.transcript import Transcript
 
 
@@ -40,7 +41,7 @@ def align_inputs(
     """
     texts = {item.utterance.id: item.utterance.text or "" for item in inputs}
 
-    def align(recordings: Sequence[Recording], most: int | None) -> list[Transcript]:
+    def align(recordings: Sequence[Item], most: int | None) -> list[Transcript]:
         chosen = [texts[recording.id] for recording in recordings]
         return recognizer.align(recordings, chosen, batch_size=most)
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 from ctcasr.alphabet import Unit
 from ctcasr.checking import CheckReport, check_utterances
-from ctcasr.config import RunConfig
+from ctcasr.config import RUN_CONFIGS, RunConfig
 from ctcasr.errors import ManifestError
 from ctcasr.manifest import Utterance, read_manifest
 
 
 def check_manifests(
     manifests: Sequence[Path],
-    config: RunConfig,
+    config: RunConfig | None,
     *,
     sample: int | None = None,
     workers: int = 2,
@@ -22,7 +22,8 @@ def check_manifests(
 
     Args:
         manifests: each becomes a set by its name without suffix; leaks are looked for across them.
-        config: its text rules, unit, sample rate and stride decide what fits.
+        config: its text rules, unit, frontend and stride decide what fits; None takes the defaults
+            for what the first item is.
         sample: read only so many recordings of each; None reads all.
         workers: reading threads.
         progress: called with (recordings read, recordings to read).
@@ -39,6 +40,9 @@ def check_manifests(
                 f"that findings can be told apart"
             )
         sets[name] = read_manifest(path)
+    if config is None:
+        first = next(utterance for of_set in sets.values() for utterance in of_set)
+        config = RUN_CONFIGS[first.modality]()
     text = config.text
     return check_utterances(
         sets,
@@ -46,7 +50,7 @@ def check_manifests(
         # Pieces are learned by `train`; until then characters are the best guess of their number.
         unit=Unit.CHAR if text.unit is Unit.SUBWORD else text.unit,
         alphabet=text.named_alphabet() if config.heads.ctc.is_present else None,
-        sample_rate=config.frontend.sample_rate,
+        medium=config.medium,
         num_frames=config.num_encoder_frames,
         writes_text=config.heads.ctc.is_present,
         class_field=config.heads.utterance.field,

@@ -284,11 +284,11 @@ def _frames(
     stretches = stretches_of(utterance, config.heads.frame.field or "")
     if stretches is None:
         return None, []
-    frame_s = config.frame_seconds
+    frame_s = config.frame_shift
     if transcript is None or transcript.duration is None:  # all of its frames are wrong
         last = max((end for _, end, _ in stretches), default=0.0)
         return _spell(stretches, math.ceil(last / frame_s), frame_s), []
-    num_samples = round(transcript.duration * config.frontend.sample_rate)
+    num_samples = round(transcript.duration * config.frontend.rate)
     num_frames = config.num_encoder_frames(num_samples)
     begin = transcript.offset
     given = [(one.start - begin, one.end - begin, one.text) for one in transcript.frames]

@@ -21,8 +21,10 @@ from ctcasr.decoder import TextDecoder
 from ctcasr.decoding import Hypothesis
 from ctcasr.errors import AlphabetError
 from ctcasr.frontends.level import frame_levels
+from ctcasr.items import Item
+from ctcasr.manifest import Modality
 from ctcasr.models.ctc import ctc_loss
-from ctcasr.recognizer import Recognizer, Recording
+from ctcasr.recognizer import Recognizer
 from ctcasr.scoring.measured import Measured
 from ctcasr.transcript import Transcript
 
@@ -62,7 +64,7 @@ class Examiner:
 
     def __call__(
         self,
-        recording: Recording,
+        recording: Item,
         log_probs: NDArray[np.float32],
         found: Sequence[Hypothesis],
         transcript: Transcript,
@@ -74,6 +76,7 @@ class Examiner:
         scores = self._scores(log_probs, [output.labels, reference])
         self.measured[recording.id] = Measured(
             duration=transcript.duration,
+            unit=transcript.axis,
             level_range_db=self._level_range(recording),
             confidence=output.confidence,
             word_confidences=tuple(
@@ -119,9 +122,11 @@ class Examiner:
         best = self._prover([log_probs])[0][0]
         return best.is_proven and best.labels == output.labels
 
-    def _level_range(self, recording: Recording) -> float | None:
+    def _level_range(self, recording: Item) -> float | None:
+        if self._recognizer.modality is not Modality.AUDIO:
+            return None
         hop = self._recognizer.sample_rate // 100
-        levels = frame_levels(recording.samples, hop=hop, window=hop)
+        levels = frame_levels(recording.signal, hop=hop, window=hop)
         if not len(levels):
             return None
         quiet, loud = np.percentile(levels, [5, 95])

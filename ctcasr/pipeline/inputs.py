@@ -12,7 +12,8 @@ from pathlib import Path, PurePath
 import soundfile
 
 from ctcasr.errors import ManifestError
-from ctcasr.manifest import Utterance, read_manifest
+from ctcasr.frontends.ink_files import INK_SUFFIXES
+from ctcasr.manifest import Modality, Utterance, read_manifest
 from ctcasr.manifest.ids import id_from_path
 
 STANDARD_INPUT = "-"
@@ -44,65 +45,77 @@ def audio_suffixes() -> frozenset[str]:
     return frozenset(known | _OTHER_SUFFIXES)
 
 
-def find_inputs(arguments: Sequence[str]) -> list[Input]:
+def suffixes_of(modality: Modality) -> frozenset[str]:
+    """Return the file suffixes that are taken for items in a folder, lower case."""
+    return frozenset(INK_SUFFIXES) if modality is Modality.INK else audio_suffixes()
+
+
+def find_inputs(arguments: Sequence[str], *, modality: Modality = Modality.AUDIO) -> list[Input]:
     """Return the items that the arguments name, in order; folders and globs sorted by path.
+
+    `modality` says what is looked for in folders, and what a file is whose suffix does not say it.
 
     A file that does not exist is an item all the same: it fails by name and stops no other. A
     recording's id is its path below the folder or glob that found it, without suffix; its whole
     path where two would have the same.
 
     Raises:
-        ManifestError: a manifest cannot be read; a folder or glob holds no recording.
+        ManifestError: a manifest cannot be read; a folder or glob holds no item.
     """
-    items = [item for argument in arguments for item in _expand(argument)]
+    items = [item for argument in arguments for item in _expand(argument, modality)]
     count = Counter(item.utterance.id for item in items)
     return [item if count[item.utterance.id] == 1 else _with_long_id(item) for item in items]
 
 
-def _expand(argument: str) -> Iterator[Input]:
+def _expand(argument: str, modality: Modality) -> Iterator[Input]:
     path = Path(argument)
     if argument == STANDARD_INPUT:
-        yield Input(Utterance(id="stdin", path=path), PurePath("stdin"))
+        yield Input(Utterance(id="stdin", path=path, modality=modality), PurePath("stdin"))
     elif glob.has_magic(argument) and not path.exists():
-        yield from _glob(argument)
+        yield from _glob(argument, modality)
     else:
-        yield from _at(path, root=path if path.is_dir() else path.parent)
+        yield from _at(path, modality, root=path if path.is_dir() else path.parent)
 
 
-def _at(path: Path, *, root: Path) -> Iterator[Input]:
+def _at(path: Path, modality: Modality, *, root: Path) -> Iterator[Input]:
     if path.is_dir():
-        yield from _folder(path, root=root)
+        yield from _folder(path, modality, root=root)
     elif path.name.endswith((".jsonl", ".jsonl.gz")):
         for utterance in read_manifest(path):
             yield Input(utterance, output_stem(utterance.id))
     else:
-        yield _recording(path, root=root)
+        yield _file(path, modality, root=root)
 
 
-def _folder(folder: Path, *, root: Path) -> Iterator[Input]:
-    suffixes = audio_suffixes()
+def _folder(folder: Path, modality: Modality, *, root: Path) -> Iterator[Input]:
+    suffixes = suffixes_of(modality)
     files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in suffixes and f.is_file())
     if not files:
+        looked_for = ", ".join(sorted(suffixes))
         raise ManifestError(
-            f"{folder}: no recordings in this folder (looked for {', '.join(sorted(suffixes))})"
+            f"{folder}: no {modality.items} in this folder (looked for {looked_for})"
         )
     for file in files:
-        yield _recording(file, root=root)
+        yield _file(file, modality, root=root)
 
 
-def _glob(pattern: str) -> Iterator[Input]:
+def _glob(pattern: str, modality: Modality) -> Iterator[Input]:
     matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - a pattern may be absolute
     if not matches:
         raise ManifestError(f"{pattern}: matches no file; check the pattern and the folder")
     fixed = itertools.takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts)
     root = Path(*fixed)
     for match in matches:
-        yield from _at(Path(match), root=root)
+        yield from _at(Path(match), modality, root=root)
 
 
-def _recording(path: Path, *, root: Path) -> Input:
+def _file(path: Path, modality: Modality, *, root: Path) -> Input:
     below = path.relative_to(root)
-    return Input(Utterance(id=id_from_path(below), path=path), below.with_suffix(""))
+    suffix = path.suffix.lower()
+    named = (one for one in Modality if suffix in suffixes_of(one))
+    found = modality if suffix in suffixes_of(modality) else next(named, modality)
+    utterance = Utterance(id=id_from_path(below), path=path, modality=found)
+    return Input(utterance, below.with_suffix(""))
 
 
 def _with_long_id(item: Input) -> Input:

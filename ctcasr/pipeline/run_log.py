@@ -89,7 +89,7 @@ def describe_epoch(report: EpochReport) -> str:
         parts.append(f"dev class error {report.dev_class_error:.2%}")
     parts += [
         f"lr {report.learning_rate:.1e}",
-        f"{report.audio_rate:.0f} audio s/s",
+        report.pace,
         f"padding {report.padding:.1%}",
         f"waiting {report.waiting:.1%}",
         f"{report.seconds:.1f} s",

@@ -20,11 +20,13 @@ from ctcasr.config import DecodeConfig
 from ctcasr.decoding import Hypothesis, forced_align
 from ctcasr.errors import AlphabetError
 from ctcasr.files import write_text
-from ctcasr.frontends.spectral import FrontendConfig, Normalisation, SpectralFrontend
+from ctcasr.frontends.feature_stats import Normalisation
+from ctcasr.frontends.spectral import FrontendConfig, SpectralFrontend
+from ctcasr.items import Item
 from ctcasr.manifest import Utterance
 from ctcasr.pipeline.inputs import Input
 from ctcasr.pipeline.transcribe import Tally, transcribe_inputs
-from ctcasr.recognizer import Recognizer, Recording
+from ctcasr.recognizer import Recognizer
 from ctcasr.reporting.html.drawing import AlignedText, Picture, draw_utterance
 from ctcasr.reporting.html.utterances import ShownUtterance, render_utterances
 from ctcasr.scoring import align_tokens
@@ -154,7 +156,7 @@ class _Painter:
 
     def __call__(
         self,
-        recording: Recording,
+        recording: Item,
         log_probs: NDArray[np.float32],
         found: Sequence[Hypothesis],
         transcript: Transcript,
@@ -202,10 +204,10 @@ class _Painter:
             ),
         )
 
-    def _spectrogram(self, recording: Recording) -> NDArray[np.float32]:
-        if not len(recording.samples):
+    def _spectrogram(self, recording: Item) -> NDArray[np.float32]:
+        if not len(recording.signal):
             return np.zeros((0, _DRAWN_MELS), np.float32)
-        samples = torch.from_numpy(recording.samples)[None]
+        samples = torch.from_numpy(recording.signal)[None]
         with torch.inference_mode():
             features, _ = self._frontend(samples, torch.tensor([samples.shape[1]]))
         drawn: NDArray[np.float32] = features[0].numpy()

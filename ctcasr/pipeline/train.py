@@ -28,10 +28,13 @@ from ctcasr.device import compute_deterministically, free_bytes, peak_bytes, pic
 from ctcasr.distributed import World, join_world
 from ctcasr.errors import ConfigError, ManifestError, OutputError, RunFolderError
 from ctcasr.files import write_text
-from ctcasr.frontends.augmentation import NO_AUGMENTATION
-from ctcasr.frontends.feature_stats import FeatureStats, measure_feature_stats
+from ctcasr.frontends.feature_stats import (
+    FeatureStats,
+    Normalisation,
+    measure_feature_stats,
+)
 from ctcasr.frontends.features import FeatureExtractor
-from ctcasr.frontends.spectral import Normalisation, SpectralFrontend
+from ctcasr.frontends.media import without_augmentation
 from ctcasr.manifest import Utterance, read_manifest
 from ctcasr.models.network import Network
 from ctcasr.pipeline.provenance import ctcasr_version, file_sha256
@@ -334,7 +337,7 @@ def prepare_sets(config: RunConfig, manifests: dict[str, list[Utterance]]) -> Tr
             utterances,
             alphabet=alphabet if config.heads.ctc.is_present else None,
             rules=rules,
-            sample_rate=config.frontend.sample_rate,
+            medium=config.medium,
             num_frames=config.num_encoder_frames,
             class_field=field,
             classes=classes,
@@ -346,12 +349,12 @@ def prepare_sets(config: RunConfig, manifests: dict[str, list[Utterance]]) -> Tr
             _label(
                 config,
                 utterance,
-                seconds,
+                amount,
                 alphabet=alphabet,
                 classes=classes,
                 frame_classes=frame_classes,
             )
-            for utterance, seconds in usable
+            for utterance, amount in usable
         ]
         limit = config.data.max_frames
         kept[name] = tuple(item for item in items if _num_frames(config, item) <= limit)
@@ -367,7 +370,7 @@ def prepare_sets(config: RunConfig, manifests: dict[str, list[Utterance]]) -> Tr
 def _label(
     config: RunConfig,
     utterance: Utterance,
-    seconds: float,
+    amount: float,
     *,
     alphabet: Alphabet,
     classes: Sequence[str],
@@ -387,7 +390,7 @@ def _label(
     return Labelled(
         utterance,
         labels,
-        seconds,
+        amount,
         None if label is None else classes.index(label),
         tuple(Stretch(start, end, frame_classes.index(text)) for start, end, text in stretches),
     )
@@ -413,7 +416,7 @@ def _read_manifests(config: RunConfig) -> dict[str, tuple[str, list[Utterance]]]
 
 
 def _num_frames(config: RunConfig, item: Labelled) -> int:
-    return config.frontend.num_frames(round(item.seconds * config.frontend.sample_rate))
+    return config.frontend.num_frames(round(item.amount * config.frontend.rate))
 
 
 def _too_long(config: RunConfig, item: Labelled) -> Unusable:
@@ -521,10 +524,10 @@ def _make_trainer(
     if sets.dev and world.is_first:
         dev = DevSet(
             sets.dev,
-            sample_rate=frontend.sample_rate,
-            hop_ms=frontend.hop_ms,
+            frontend=frontend,
+            medium=config.medium,
             batch_frames=config.data.fixed_batch_frames,
-            frame_s=config.frame_seconds,
+            frame_s=config.frame_shift,
         )
     trainer = Trainer(
         run=folder.path,
@@ -567,8 +570,8 @@ def _training_data(
         sets.train,
         frontend=config.frontend,
         num_encoder_frames=config.num_encoder_frames,
-        frame_s=config.frame_seconds if config.heads.frame.is_present else None,
-        augment=config.augment if augmented else NO_AUGMENTATION,
+        frame_s=config.frame_shift if config.heads.frame.is_present else None,
+        medium=config.medium if augmented else without_augmentation(config.frontend),
         space=space,
         batch_frames=config.data.fixed_batch_frames,
         batch_size=config.data.batch_size,
@@ -583,11 +586,13 @@ def _measure_stats(config: RunConfig, sets: TrainingSets) -> FeatureStats | None
     """Return the training set's feature statistics, where the frontend normalises by them."""
     if config.frontend.normalise is not Normalisation.TRAINING:
         return None
-    spectral = SpectralFrontend(config.frontend)
+    extractor = FeatureExtractor(
+        config.frontend.model_copy(update={"normalise": Normalisation.NONE})
+    )
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
         for batch in _training_data(config, sets, augmented=False).epoch(0):
-            yield spectral(batch.waveforms, batch.lengths)
+            yield extractor(batch.signals, batch.lengths)
 
     return measure_feature_stats(batches())
 
@@ -635,8 +640,8 @@ def _finish(
         recognizer,
         training={
             "items": len(sets.train),
-            "amount": round(sum(item.seconds for item in sets.train), 3),
-            "unit": "s",
+            "amount": round(sum(item.amount for item in sets.train), 3),
+            "unit": config.medium.unit,
             "manifest_sha256": begun.digests["train"],
             "scores": facts,
         },

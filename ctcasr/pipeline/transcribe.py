@@ -14,21 +14,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from ctcasr.config import DecodeConfig
 from ctcasr.device import is_out_of_memory
 from ctcasr.distributed import ALONE, World
-from ctcasr.errors import AudioError
-from ctcasr.frontends.waveform import (
-    differing_channels,
-    read_audio,
-    read_audio_bytes,
-    resample,
-    select_channel,
-)
+from ctcasr.errors import ItemError
+from ctcasr.items import Item, read_items, unread_item
 from ctcasr.pipeline.inputs import Input, read_standard_input
-from ctcasr.recognizer import Recognizer, Recording, Watch
+from ctcasr.places import Places
+from ctcasr.recognizer import Recognizer, Watch
 from ctcasr.transcript import Failure, Transcript
 
 _WINDOW_SECONDS = 600.0  # audio held at a time, unless a single recording is longer
@@ -96,7 +89,7 @@ def transcribe_inputs(
     """
     decoder = recognizer.describe_decoder(decode, workers=workers)
 
-    def transcribe(recordings: Sequence[Recording], most: int | None) -> list[Transcript]:
+    def transcribe(recordings: Sequence[Item], most: int | None) -> list[Transcript]:
         return recognizer.transcribe_batch(
             recordings, decode=decode, batch_size=most, workers=workers, watch=watch
         )
@@ -145,7 +138,7 @@ def _run_together(
                 yield item, transcript
 
 
-Compute = Callable[[Sequence[Recording], int | None], list[Transcript]]
+Compute = Callable[[Sequence[Item], int | None], list[Transcript]]
 """Recordings and the most of them computed together -> transcripts, in the same order."""
 
 
@@ -182,18 +175,17 @@ def run_inputs(
     failed = functools.partial(_failed, model=recognizer.describe_model(), decoder=decoder)
     for window in _windows(_read_ahead(read, inputs, max(1, workers))):
         loaded = [r for _, result in window if not isinstance(result, Failure) for r in result]
-        done = iter(_compute_all(compute, loaded, batch_size, recognizer.sample_rate, failed))
+        done = iter(_compute_all(compute, loaded, batch_size, recognizer.places, failed))
         for item, result in window:
             tally.items += 1
             if isinstance(result, Failure):
-                transcripts = [failed(_unread(item), result)]
+                transcripts = [failed(unread_item(item.utterance), result)]
             else:
                 transcripts = list(itertools.islice(done, len(result)))
             for transcript in transcripts:
                 _count(tally, transcript)
             if not isinstance(result, Failure):
-                rate = result[0].stored_rate or recognizer.sample_rate
-                tally.rates[rate] = tally.rates.get(rate, 0) + 1
+                _count_rate(tally, result[0].stored_rate)
             tally.seconds = time.perf_counter() - started
             for transcript in transcripts:
                 yield item, transcript
@@ -201,54 +193,36 @@ def run_inputs(
 
 def load_input(
     recognizer: Recognizer, item: Input, *, split_channels: bool = True, standard_input: bytes = b""
-) -> list[Recording]:
+) -> list[Item]:
     """Read one input; each channel by itself where channels differ, none is named, and it is asked.
 
     Args:
-        recognizer: the model, whose rate is wanted.
+        recognizer: the model, whose frontend says what is wanted.
         item: what to read.
         split_channels: whether it is asked.
         standard_input: the bytes meant by "-".
 
     Raises:
-        AudioError: it cannot be read.
+        ItemError: it cannot be read.
     """
-    utterance = item.utterance
-    if item.is_standard_input:
-        stored, rate = read_audio_bytes(standard_input, "standard input")
-    else:
-        stored, rate = read_audio(
-            utterance.path, offset=utterance.offset, duration=utterance.duration
-        )
-    several = split_channels and utterance.channel is None and differing_channels(stored) > 1
-    channels: Sequence[int | None] = range(len(stored)) if several else [utterance.channel]
-    return [
-        Recording(
-            resample(
-                select_channel(stored, channel=channel, item=utterance.id),
-                from_rate=rate,
-                to_rate=recognizer.sample_rate,
-            ),
-            id=f"{utterance.id}#{channel}" if several else utterance.id,
-            source=str(utterance.path),
-            channel=channel,
-            offset=utterance.offset,
-            stored_rate=rate,
-        )
-        for channel in channels
-    ]
+    return read_items(
+        item.utterance,
+        recognizer.config.frontend,
+        split_channels=split_channels,
+        content=standard_input if item.is_standard_input else None,
+    )
 
 
-_Read = list[Recording] | Failure
+_Read = list[Item] | Failure
 
 
 def _read_ahead(
-    read: Callable[[Input], list[Recording]], inputs: Iterable[Input], workers: int
+    read: Callable[[Input], list[Item]], inputs: Iterable[Input], workers: int
 ) -> Iterator[tuple[Input, _Read]]:
     def attempt(item: Input) -> _Read:
         try:
             return read(item)
-        except AudioError as error:
+        except ItemError as error:
             return Failure(type(error).__name__, str(error))
 
     todo = iter(inputs)
@@ -276,7 +250,7 @@ def _windows(
         window.append((item, result))
         if not isinstance(result, Failure):
             # 16 kHz stands in for the model's rate: only the order of magnitude matters.
-            seconds += sum(len(recording.samples) for recording in result) / 16_000
+            seconds += sum(recording.signal.size for recording in result) / 16_000
         if seconds >= _WINDOW_SECONDS or len(window) >= _WINDOW_ITEMS:
             yield window
             window, seconds = [], 0.0
@@ -286,10 +260,10 @@ def _windows(
 
 def _compute_all(
     compute: Compute,
-    recordings: Sequence[Recording],
+    recordings: Sequence[Item],
     batch_size: int | None,
-    sample_rate: int,
-    failed: Callable[[Recording, Failure], Transcript],
+    places: Places,
+    failed: Callable[[Item, Failure], Transcript],
 ) -> list[Transcript]:
     """Compute a window; where a batch does not fit in memory, one recording at a time."""
     try:
@@ -297,42 +271,29 @@ def _compute_all(
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-    return [_compute_alone(compute, recording, sample_rate, failed) for recording in recordings]
+    return [_compute_alone(compute, recording, places, failed) for recording in recordings]
 
 
 def _compute_alone(
     compute: Compute,
-    recording: Recording,
-    sample_rate: int,
-    failed: Callable[[Recording, Failure], Transcript],
+    recording: Item,
+    places: Places,
+    failed: Callable[[Item, Failure], Transcript],
 ) -> Transcript:
     try:
         return compute([recording], 1)[0]
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        seconds = len(recording.samples) / sample_rate
         message = (
-            f"{recording.source}: {seconds:.0f} s do not fit in memory; cut the recording into "
-            f"shorter ones"
+            f"{recording.source}: {places.extent(recording):.0f} {places.unit} do not fit in "
+            f"memory; cut the item into shorter ones"
         )
         return failed(recording, Failure("OutOfMemory", message))
 
 
-def _unread(item: Input) -> Recording:
-    """Return what is known of a recording without its samples."""
-    utterance = item.utterance
-    return Recording(
-        np.zeros(0, np.float32),
-        id=utterance.id,
-        source=str(utterance.path),
-        channel=utterance.channel,
-        offset=utterance.offset,
-    )
-
-
 def _failed(
-    recording: Recording, failure: Failure, *, model: Mapping[str, Any], decoder: Mapping[str, Any]
+    recording: Item, failure: Failure, *, model: Mapping[str, Any], decoder: Mapping[str, Any]
 ) -> Transcript:
     return Transcript(
         id=recording.id,
@@ -345,7 +306,13 @@ def _failed(
     )
 
 
+def _count_rate(tally: Tally, rate: int | None) -> None:
+    if rate is not None:
+        tally.rates[rate] = tally.rates.get(rate, 0) + 1
+
+
 def _count(tally: Tally, transcript: Transcript) -> None:
     if transcript.error is not None:
         tally.failed += 1
-    tally.audio_seconds += transcript.duration or 0.0
+    if transcript.axis == "s":
+        tally.audio_seconds += transcript.duration or 0.0

@@ -22,12 +22,13 @@ from ctcasr.bundle import save_recognizer
 from ctcasr.config import DEFAULT_BEAM, DecodeConfig
 from ctcasr.decoder import TextDecoder
 from ctcasr.errors import ManifestError, OutputError
+from ctcasr.items import Item
 from ctcasr.manifest import Utterance
 from ctcasr.pipeline.emissions import EmissionStore
 from ctcasr.pipeline.inputs import read_labelled
 from ctcasr.pipeline.provenance import ctcasr_version
 from ctcasr.pipeline.transcribe import run_inputs
-from ctcasr.recognizer import Recognizer, Recording
+from ctcasr.recognizer import Recognizer
 from ctcasr.scoring import ErrorCounts, count_errors
 from ctcasr.text_rules import apply_rules_to_pair
 from ctcasr.transcript import Transcript
@@ -127,7 +128,7 @@ def hear(
     )
     rules = recognizer.config.score.rules
 
-    def keep(recordings: Sequence[Recording], most: int | None) -> list[Transcript]:
+    def keep(recordings: Sequence[Item], most: int | None) -> list[Transcript]:
         for matrix in recognizer.emissions(recordings, batch_size=most):
             emissions.append(matrix)
         model = recognizer.describe_model()

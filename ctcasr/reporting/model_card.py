@@ -13,7 +13,7 @@ def model_facts(
 ) -> dict[str, str]:
     """Return what a model's header says, in words, by name."""
     config, training = header["config"], header["training"]
-    frontend, encoder = config["frontend"], config["encoder"]
+    encoder = config["encoder"]
     scores = {key: value for key, value in training["scores"].items() if value is not None}
     measured = (
         ", ".join(f"{_in_words(key)} {value:.2%}" for key, value in scores.items())
@@ -23,19 +23,40 @@ def model_facts(
         "model": name,
         "sha256": sha256,
         "size": f"{num_parameters:,} parameters, {_size(num_bytes)}",
-        "hears": f"{header['modality']} at {header['sample_rate']:,} Hz, {frontend['kind']}",
+        "reads": _input(header),
         "network": (
             f"{encoder['subsampling']} x {encoder['stride']}, {_recurrence(encoder)}, one output "
-            f"per {1000 * header['frame_shift']:g} ms"
+            f"per {_shift(header)}"
         ),
         **_outputs(header),
         "text rules": ", ".join(header["rules"]) or "none",
         "decoder": in_words(header["decoder"]),
-        "learned from": f"{training['items']:,} items, {training['amount'] / 60:,.1f} min",
+        "learned from": f"{training['items']:,} items, {_amount(training)}",
         "scores": measured,
         "created with": header["created_with"],
         "licence": header["licence"] or "not stated",
     }
+
+
+def _input(header: Mapping[str, Any]) -> str:
+    kind = header["config"]["frontend"]["kind"]
+    if header["modality"] == "audio":
+        return f"audio at {header['sample_rate']:,} Hz, {kind}"
+    return f"{header['modality']}, {kind}"
+
+
+def _shift(header: Mapping[str, Any]) -> str:
+    """Return how far apart outputs are."""
+    shift = header["frame_shift"]
+    if header["modality"] == "audio":
+        return f"{1000 * shift:g} ms"
+    return f"{shift:g} {header['training']['unit']}s"
+
+
+def _amount(training: Mapping[str, Any]) -> str:
+    if training["unit"] == "s":
+        return f"{training['amount'] / 60:,.1f} min"
+    return f"{training['amount']:,.0f} {training['unit']}s"
 
 
 def _outputs(header: Mapping[str, Any]) -> dict[str, str]:

@@ -98,12 +98,14 @@ def _derived(utterances: Sequence[ScoredUtterance]) -> Mapping[str, Sequence[flo
     measured = [utterance.measured for utterance in utterances]
     words = [len(utterance.reference.split()) for utterance in utterances]
     durations = [one.duration if one else None for one in measured]
+    unit = next((one.unit for one in measured if one), "s")
+    rate = "speech rate, words/s" if unit == "s" else f"words per {unit}"
     return {
         "length, words": [float(count) for count in words],
-        "length, s": durations,
-        "speech rate, words/s": [
-            count / seconds if seconds else None
-            for count, seconds in zip(words, durations, strict=True)
+        f"length, {unit}": durations,
+        rate: [
+            count / length if length else None
+            for count, length in zip(words, durations, strict=True)
         ],
         "level range, dB": [one.level_range_db if one else None for one in measured],
         "confidence": [one.confidence if one else None for one in measured],

@@ -27,7 +27,7 @@ class Measured:
     """Facts about one utterance; None for what was not, or could not be, measured.
 
     Attributes:
-        duration: seconds.
+        duration: seconds, or what `unit` says.
         level_range_db: loud frames against quiet ones, an estimate of the signal-to-noise ratio:
             the 95th less the 5th percentile of the level of frames of 10 ms.
         confidence: of the whole text, 0..1.
@@ -38,6 +38,7 @@ class Measured:
         is_proven: whether nothing has a higher score than the output; without a language model,
             lexicon or hotwords only.
         wider: what a wider search without threshold writes.
+        unit: of the duration: "s", "point" or "px".
     """
 
     duration: float | None = None
@@ -48,6 +49,7 @@ class Measured:
     output_score: float | None = None
     is_proven: bool | None = None
     wider: str | None = None
+    unit: str = "s"
 
     @property
     def verdict(self) -> Verdict | None:
@@ -65,6 +67,7 @@ class Measured:
         verdict = self.verdict
         return {
             "duration": self.duration,
+            "unit": self.unit,
             "level_range_db": self.level_range_db,
             "confidence": self.confidence,
             "word_confidences": list(self.word_confidences),

@@ -3,18 +3,19 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ctcasr.alphabet import Alphabet
-from ctcasr.batching import classify_frames, pad_labels, pad_waveforms, plan_batches, stack_classes
+from ctcasr.batching import classify_frames, pad_labels, pad_signals, plan_batches, stack_classes
 from ctcasr.decoding.greedy import best_path
 from ctcasr.errors import TrainingError
 from ctcasr.frontends.features import FeatureExtractor
-from ctcasr.frontends.utterance_audio import load_utterance
+from ctcasr.frontends.media import Frontend
+from ctcasr.frontends.medium import Medium, Signal
 from ctcasr.models.classes import class_loss
 from ctcasr.models.ctc import ctc_loss
 from ctcasr.models.lengths import padding_mask
@@ -51,12 +52,12 @@ class DevScores:
 
 
 class DevSet:
-    """Recordings and what each head is to give for them, held in memory, in batches of like length.
+    """Items and what each head is to give for them, held in memory, in batches of like length.
 
     Args:
-        items: the recordings.
-        sample_rate: Hz, of the model.
-        hop_ms: from one feature frame to the next.
+        items: what is to be recognized.
+        frontend: what they will become.
+        medium: that reads them.
         batch_frames: most feature frames in a batch, padding included.
         frame_s: seconds from one frame of the encoder's output to the next, for a frame head.
     """
@@ -65,18 +66,19 @@ class DevSet:
         self,
         items: Sequence[Labelled],
         *,
-        sample_rate: int,
-        hop_ms: float,
+        frontend: Frontend,
+        medium: Medium[Any, Any],
         batch_frames: int,
         frame_s: float = 0.0,
     ) -> None:
         self._frame_s = frame_s
-        lengths = [max(1, round(item.seconds * 1000 / hop_ms)) for item in items]
-        self._batches: list[tuple[list[Labelled], list[NDArray[np.float32]]]] = []
+        sizes = [round(item.amount * medium.rate) for item in items]
+        lengths = [max(1, frontend.num_frames(size)) for size in sizes]
+        self._batches: list[tuple[list[Labelled], list[Signal]]] = []
         for batch in plan_batches(lengths, max_frames=batch_frames):
             chosen = [items[index] for index in batch]
-            waveforms = [load_utterance(i.utterance, sample_rate=sample_rate) for i in chosen]
-            self._batches.append((chosen, waveforms))
+            signals = [medium.signal(medium.load(item.utterance)) for item in chosen]
+            self._batches.append((chosen, signals))
 
     def score(
         self, network: Network, features: FeatureExtractor, alphabet: Alphabet, device: torch.device
@@ -87,8 +89,8 @@ class DevSet:
             TrainingError: the network's output is NaN.
         """
         text, frames, classes = _TextErrors(alphabet), _ClassErrors(), _ClassErrors()
-        for items, waveforms in self._batches:
-            padded, lengths = pad_waveforms(waveforms)
+        for items, signals in self._batches:
+            padded, lengths = pad_signals(signals)
             outputs = network.outputs(*features(padded.to(device), lengths.to(device)))
             if outputs.ctc:
                 text.count(items, *outputs.ctc[-1])

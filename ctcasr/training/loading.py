@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,25 +26,15 @@ from ctcasr.batching import (
     classify_frames,
     pad_classes,
     pad_labels,
-    pad_waveforms,
+    pad_signals,
     plan_batches,
     stack_classes,
 )
 from ctcasr.distributed import ALONE, World
-from ctcasr.errors import AudioError, TrainingError
-from ctcasr.frontends.augmentation import (
-    AugmentConfig,
-    Distortion,
-    batch_distortions,
-    distort_waveform,
-    draw_distortion,
-    join_waveforms,
-    keyed_generator,
-    part_spans,
-    trim_edges,
-)
-from ctcasr.frontends.spectral import FrontendConfig
-from ctcasr.frontends.utterance_audio import load_utterance
+from ctcasr.errors import ItemError, TrainingError
+from ctcasr.frontends.augmentation import keyed_generator
+from ctcasr.frontends.media import Frontend
+from ctcasr.frontends.medium import Medium, Signal
 from ctcasr.manifest.utterance import Utterance
 
 _BATCHES_PER_WORKER = 2  # one under way and one ready
@@ -59,31 +50,30 @@ class Labelled:
 
     Attributes:
         labels: ids, for the CTC head; none where there is no such head.
-        seconds: that it lasts.
+        amount: how long it is, in the unit of its medium: seconds of a recording.
         utterance_class: the one label of the whole, for the utterance head.
         stretches: what is heard when, for the frame head.
     """
 
     utterance: Utterance
     labels: tuple[int, ...]
-    seconds: float
+    amount: float
     utterance_class: int | None = None
     stretches: tuple[Stretch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """One example of an epoch: the recordings it joins and what is done to them."""
+    """One example of an epoch: the items it joins and what is done to them."""
 
     id: str
     parts: tuple[Labelled, ...]
     pauses_ms: tuple[float, ...]
-    distortion: Distortion
+    drawn: Any  # of its medium
 
     @property
-    def seconds(self) -> float:
-        joined = sum(part.seconds for part in self.parts) + sum(self.pauses_ms) / 1000
-        return joined / self.distortion.speed + self.distortion.shift_ms / 1000
+    def amounts(self) -> list[float]:
+        return [part.amount for part in self.parts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +81,7 @@ class Unreadable:
     """An example that had to be left out while training ran.
 
     Attributes:
-        id: of the recording that could not be read; the example may join it with others.
+        id: of the item that could not be read; the example may join it with others.
         reason: why not.
     """
 
@@ -99,11 +89,11 @@ class Unreadable:
     reason: str
 
 
-class _PartError(AudioError):
-    """A recording of an example cannot be read."""
+class _PartError(ItemError):
+    """An item of an example cannot be read."""
 
-    def __init__(self, recording: str, reason: str) -> None:
-        self.id = recording
+    def __init__(self, item: str, reason: str) -> None:
+        self.id = item
         super().__init__(reason)
 
 
@@ -120,30 +110,31 @@ class LoadedBatch:
     unreadable: tuple[Unreadable, ...]
 
 
-class WaveformCache:
-    """Decoded recordings, kept in memory up to a limit; beyond it they are read each time."""
+class ItemCache:
+    """Items as their medium keeps them, up to a limit; beyond it they are read each time."""
 
-    def __init__(self, *, sample_rate: int, limit_mb: int) -> None:
-        self._sample_rate = sample_rate
+    def __init__(self, medium: Medium[Any, Any], *, limit_mb: int) -> None:
+        self._medium = medium
         self._free_bytes = limit_mb * 2**20
-        self._kept: dict[str, NDArray[np.float32]] = {}
+        self._kept: dict[str, Any] = {}
         self._lock = threading.Lock()
 
-    def load(self, utterance: Utterance) -> NDArray[np.float32]:
-        """Return (N,) samples.
+    def load(self, utterance: Utterance) -> Any:
+        """Return an item.
 
         Raises:
-            AudioError: see `load_utterance`.
+            ItemError: see `Medium.load`.
         """
         kept = self._kept.get(utterance.id)
         if kept is not None:
             return kept
-        samples = load_utterance(utterance, sample_rate=self._sample_rate)
+        loaded = self._medium.load(utterance)
+        size = self._medium.num_bytes(loaded)
         with self._lock:
-            if samples.nbytes <= self._free_bytes and utterance.id not in self._kept:
-                self._free_bytes -= samples.nbytes
-                self._kept[utterance.id] = samples
-        return samples
+            if size <= self._free_bytes and utterance.id not in self._kept:
+                self._free_bytes -= size
+                self._kept[utterance.id] = loaded
+        return loaded
 
 
 class TrainingData:
@@ -151,17 +142,17 @@ class TrainingData:
 
     Args:
         items: the utterances; ids are unique.
-        frontend: what the recordings will become.
-        augment: how they are varied.
-        num_encoder_frames: N samples -> T', the frames that labels are aligned with.
+        frontend: what they will become.
+        medium: that reads and varies them.
+        num_encoder_frames: N positions -> T', the frames that labels are aligned with.
         frame_s: seconds from one frame to the next, where each is to have a class; None where not.
         space: label ids between joined transcripts; empty where words are labels.
         batch_frames: most feature frames in a batch, padding included; may be set anew.
         batch_size: most utterances in a batch; None sets no limit.
         seed: of every draw.
         workers: reading threads; 0 reads in the training thread.
-        cache_mb: memory for decoded recordings.
-        max_unreadable: recordings that may turn unreadable before `LoadingError` is raised; None
+        cache_mb: memory for items that were read.
+        max_unreadable: items that may turn unreadable before `LoadingError` is raised; None
             sets no limit.
     """
 
@@ -169,8 +160,8 @@ class TrainingData:
         self,
         items: Sequence[Labelled],
         *,
-        frontend: FrontendConfig,
-        augment: AugmentConfig,
+        frontend: Frontend,
+        medium: Medium[Any, Any],
         num_encoder_frames: Callable[[int], int],
         frame_s: float | None = None,
         space: tuple[int, ...],
@@ -184,7 +175,7 @@ class TrainingData:
         self.max_unreadable = max_unreadable
         self.items = sorted(items, key=lambda item: item.utterance.id)
         self._frontend = frontend
-        self._augment = augment
+        self._medium = medium
         self._num_encoder_frames = num_encoder_frames
         self._frame_s = frame_s
         self._space = space
@@ -192,8 +183,13 @@ class TrainingData:
         self._batch_size = batch_size
         self._seed = seed
         self._workers = workers
-        self._cache = WaveformCache(sample_rate=frontend.sample_rate, limit_mb=cache_mb)
+        self._cache = ItemCache(medium, limit_mb=cache_mb)
         self._companions = _by_speaker(self.items)
+
+    @property
+    def unit(self) -> str:
+        """Of the items' amounts."""
+        return self._medium.unit
 
     def epoch(
         self,
@@ -208,7 +204,7 @@ class TrainingData:
         Args:
             epoch: which.
             first_batch: the first one wanted.
-            unreadable: ids of the recordings that could not be read before.
+            unreadable: ids of the items that could not be read before.
             world: the processes that share each batch; the plan does not depend on them.
         """
         plans = [self._plan(item, epoch) for item in self.items]
@@ -243,42 +239,43 @@ class TrainingData:
         fullest = max(batches, key=lambda batch: len(batch) * lengths[batch[0]])
         return self.load_batch([plans[index] for index in fullest]).batch
 
-    def _num_frames(self, plan: _Plan) -> int:
-        return max(1, round(plan.seconds * 1000 / self._frontend.hop_ms))
-
     def _plan(self, item: Labelled, epoch: int) -> _Plan:
         """Draw what becomes of one utterance in one epoch."""
         name = item.utterance.id
         parts, pauses = self._draw_companions(item, epoch)
-        distortion = draw_distortion(self._augment, seed=self._seed, epoch=epoch, item=name)
-        plan = _Plan(name, parts, pauses, distortion)
-        if self._is_too_fast(plan):
-            # It can be aligned as it was said, or it would not be here.
-            plan = replace(plan, distortion=replace(distortion, speed=1.0))
+        drawn = self._medium.draw(seed=self._seed, epoch=epoch, item=name)
+        plan = _Plan(name, parts, pauses, drawn)
+        if not self._suffices(plan, self._num_positions(plan)):
+            # It can be aligned as it is, or it would not be here.
+            plan = replace(plan, drawn=self._medium.unhurried(drawn))
         return plan
 
-    def _is_too_fast(self, plan: _Plan) -> bool:
-        """Return whether a drawn speed leaves fewer frames than the labels need."""
-        if plan.distortion.speed <= 1:
-            return False
-        num_samples = int(plan.seconds * self._frontend.sample_rate)
-        return self._num_encoder_frames(num_samples) < frames_needed(self._labels(plan))
+    def _num_positions(self, plan: _Plan) -> int:
+        amount = self._medium.planned_amount(plan.amounts, plan.pauses_ms, plan.drawn)
+        return int(amount * self._medium.rate)
+
+    def _num_frames(self, plan: _Plan) -> int:
+        return max(1, self._frontend.num_frames(self._num_positions(plan)))
+
+    def _suffices(self, plan: _Plan, num_positions: int) -> bool:
+        """Return whether so many positions give the frames that the labels need."""
+        return self._num_encoder_frames(num_positions) >= frames_needed(self._labels(plan))
 
     def _draw_companions(
         self, item: Labelled, epoch: int
     ) -> tuple[tuple[Labelled, ...], tuple[float, ...]]:
         """Draw what follows an utterance, and the pauses in between, in ms."""
-        augment = self._augment
+        joining = self._medium.joining
         parts, pauses = [item], []
-        if augment.join_items > 1:
+        if joining is not None:
             generator = keyed_generator("join", self._seed, epoch, item.utterance.id)
             companions = self._companions[item.utterance.speaker]
-            seconds = item.seconds
-            for _ in range(int(generator.integers(augment.join_items))):
+            amount = item.amount
+            for _ in range(int(generator.integers(joining.most))):
                 other = companions[int(generator.integers(len(companions)))]
-                pause_ms = float(generator.uniform(*augment.join_pause_ms))
-                seconds += other.seconds + pause_ms / 1000
-                if seconds > augment.join_seconds:
+                pause_ms = float(generator.uniform(*joining.pause_ms))
+                amount += other.amount + pause_ms / 1000
+                if amount > joining.longest:
                     break
                 parts.append(other)
                 pauses.append(pause_ms)
@@ -287,50 +284,33 @@ class TrainingData:
     def load_batch(self, plans: Sequence[_Plan]) -> LoadedBatch:
         """Read, join and distort examples and pad them into a batch; runs in any thread."""
         kept: list[_Plan] = []
-        waveforms: list[NDArray[np.float32]] = []
+        signals: list[Signal] = []
         unreadable: list[Unreadable] = []
         for plan in plans:
             try:
-                waveforms.append(self._load_example(plan))
+                signals.append(self._load_example(plan))
                 kept.append(plan)
             except _PartError as error:
                 unreadable.append(Unreadable(error.id, str(error)))
-        return LoadedBatch(self._collate(kept, waveforms) if kept else None, tuple(unreadable))
+        return LoadedBatch(self._collate(kept, signals) if kept else None, tuple(unreadable))
 
-    def _load_example(self, plan: _Plan) -> NDArray[np.float32]:
-        rate, below_db = self._frontend.sample_rate, plan.distortion.trim_db
-        whole = [self._load_part(part.utterance) for part in plan.parts]
-        if below_db is not None:
-            trimmed = [trim_edges(part, below_db=below_db, sample_rate=rate) for part in whole]
-            example = self._make_example(trimmed, plan)
-            if self._num_encoder_frames(len(example)) >= frames_needed(self._labels(plan)):
-                return example
-        return self._make_example(whole, plan)
+    def _load_example(self, plan: _Plan) -> Signal:
+        parts = [self._load_part(part.utterance) for part in plan.parts]
+        return self._medium.make(
+            parts, plan.pauses_ms, plan.drawn, suffices=partial(self._suffices, plan)
+        )
 
-    def _load_part(self, utterance: Utterance) -> NDArray[np.float32]:
+    def _load_part(self, utterance: Utterance) -> Any:
         try:
             return self._cache.load(utterance)
-        except AudioError as error:
+        except ItemError as error:
             raise _PartError(utterance.id, str(error)) from error
 
-    def _make_example(
-        self, parts: Sequence[NDArray[np.float32]], plan: _Plan
-    ) -> NDArray[np.float32]:
-        rate = self._frontend.sample_rate
-        joined = join_waveforms(
-            parts, plan.pauses_ms, sample_rate=rate, seed=plan.distortion.noise_seed
-        )
-        return distort_waveform(joined, plan.distortion, sample_rate=rate)
-
-    def _collate(self, plans: Sequence[_Plan], waveforms: Sequence[NDArray[np.float32]]) -> Batch:
-        padded, lengths = pad_waveforms(waveforms)
+    def _collate(self, plans: Sequence[_Plan], signals: Sequence[Signal]) -> Batch:
+        padded, lengths = pad_signals(signals)
         labels, label_lengths = pad_labels([self._labels(plan) for plan in plans])
-        distortion = batch_distortions(
-            self._augment,
-            [plan.distortion for plan in plans],
-            [self._frontend.num_frames(len(samples)) for samples in waveforms],
-            num_features=self._frontend.num_features,
-            hop_ms=self._frontend.hop_ms,
+        distortion = self._medium.feature_distortion(
+            [plan.drawn for plan in plans], [len(signal) for signal in signals]
         )
         ids = tuple(plan.id for plan in plans)
         # Joined recordings are of one speaker, the only class that may be joined.
@@ -339,27 +319,23 @@ class TrainingData:
         if self._frame_s is not None:
             frames = pad_classes(
                 [
-                    self._frame_classes(plan, len(samples), frame_s=self._frame_s)
-                    for plan, samples in zip(plans, waveforms, strict=True)
+                    self._frame_classes(plan, len(signal), frame_s=self._frame_s)
+                    for plan, signal in zip(plans, signals, strict=True)
                 ]
             )
         return Batch(ids, padded, lengths, labels, label_lengths, distortion, classes, frames)
 
-    def _frame_classes(self, plan: _Plan, num_samples: int, *, frame_s: float) -> NDArray[np.int64]:
+    def _frame_classes(
+        self, plan: _Plan, num_positions: int, *, frame_s: float
+    ) -> NDArray[np.int64]:
         """Return (T',) what is heard in each frame of an example, joined and distorted."""
-        rate, speed = self._frontend.sample_rate, plan.distortion.speed
-        sizes = [round(part.seconds * rate) for part in plan.parts]
-        spans = part_spans(sizes, plan.pauses_ms, sample_rate=rate)
-
-        def place(seconds: float, first: int) -> float:
-            return (first / rate + seconds) / speed + plan.distortion.shift_ms / 1000
-
+        placements = self._medium.placements(plan.amounts, plan.pauses_ms, plan.drawn)
         stretches = [
-            Stretch(place(one.start, first), place(one.end, first), one.label)
-            for part, (first, _) in zip(plan.parts, spans, strict=True)
+            Stretch(first + one.start * scale, first + one.end * scale, one.label)
+            for part, (first, scale) in zip(plan.parts, placements, strict=True)
             for one in part.stretches
         ]
-        return classify_frames(stretches, self._num_encoder_frames(num_samples), frame_s=frame_s)
+        return classify_frames(stretches, self._num_encoder_frames(num_positions), frame_s=frame_s)
 
     def _labels(self, plan: _Plan) -> tuple[int, ...]:
         labels = plan.parts[0].labels
@@ -405,7 +381,7 @@ class EpochBatches:
         """Yield batches in order, reading ahead.
 
         Raises:
-            LoadingError: too many recordings are unreadable, or reading failed otherwise.
+            LoadingError: too many items are unreadable, or reading failed otherwise.
         """
         todo = iter(self._todo)
         if self._workers == 0:
@@ -440,7 +416,7 @@ class EpochBatches:
         self.unreadable.extend(unreadable)
         self.position += 1
         if any(has_batch for _, has_batch in shares):
-            yield loaded.batch or Batch((), *pad_waveforms([]), *pad_labels([]))
+            yield loaded.batch or Batch((), *pad_signals([]), *pad_labels([]))
 
     def _finish_loading(
         self, plans: Sequence[_Plan], load: Callable[[], LoadedBatch]

@@ -64,8 +64,8 @@ class BatchTooLargeError(TrainingError):
     def __init__(self, batch: Batch) -> None:
         super().__init__(
             f"out of memory in a batch of {len(batch.ids)} utterances of up to "
-            f"{int(batch.lengths.max())} samples ({batch.ids[0]}, ...); lower data.batch_frames, "
-            f"or leave long ones out by data.max_frames, and go on with --resume"
+            f"{int(batch.lengths.max())} positions ({batch.ids[0]}, ...); lower "
+            f"data.batch_frames, or leave long ones out by data.max_frames, and go on with --resume"
         )
 
 
@@ -147,8 +147,8 @@ class Progress:
     clipped_steps: int = 0
     steps_in_epoch: int = 0
     skipped: int = 0
-    audio_seconds: float = 0.0
-    padded_seconds: float = 0.0  # the same with the padding of its batches
+    amount: float = 0.0  # seconds of audio, points of ink, pixels
+    padded_amount: float = 0.0  # the same with the padding of its batches
     learning_rate: float = 0.0  # of the last step
     history: list[tuple[int, int, float | None]] = field(default_factory=list)  # epoch, step, error
     unreadable: list[str] = field(default_factory=list)  # recordings, each named once
@@ -158,12 +158,12 @@ class Progress:
         self.batch = self.label_count = self.steps_in_epoch = self.skipped = 0
         self.clipped_steps = 0
         self.loss_sum = self.guess_sum = self.norm_sum = 0.0
-        self.audio_seconds = self.padded_seconds = 0.0
+        self.amount = self.padded_amount = 0.0
 
     @property
     def padding(self) -> float:
         """Share of the epoch's batches so far that is padding."""
-        return 1 - self.audio_seconds / self.padded_seconds if self.padded_seconds else 0.0
+        return 1 - self.amount / self.padded_amount if self.padded_amount else 0.0
 
     @property
     def epochs_without_gain(self) -> int:
@@ -179,15 +179,15 @@ class _StepSums:
     Attributes:
         objective: the loss that is minimised: means over the whole step.
         plain: nats of the first head; guess: of one that holds everything equally probable.
-        samples: recorded; padded_samples: with the padding of their batch.
+        positions: of signals; padded_positions: with the padding of their batch.
         ids: the utterances; not_finite: those whose loss is not finite.
     """
 
     objective: float = 0.0
     plain: float = 0.0
     guess: float = 0.0
-    samples: int = 0
-    padded_samples: int = 0
+    positions: int = 0
+    padded_positions: int = 0
     ids: tuple[str, ...] = ()
     not_finite: tuple[str, ...] = ()
 
@@ -335,7 +335,7 @@ class Trainer:
     def _run_epoch(self, stop: StopRequest) -> None:
         progress = self.progress
         started, cpu_started = time.perf_counter(), time.process_time()
-        seconds_done = progress.audio_seconds
+        amount_done = progress.amount
         batches = self.data.epoch(
             progress.epoch,
             first_batch=progress.batch,
@@ -348,8 +348,8 @@ class Trainer:
             progress.batch = batches.position
             self._note_unreadable(batches)
             elapsed = time.perf_counter() - started
-            audio_rate = (progress.audio_seconds - seconds_done) / elapsed
-            self.observer.on_step(self._step_report(batches, audio_rate, elapsed))
+            throughput = (progress.amount - amount_done) / elapsed
+            self.observer.on_step(self._step_report(batches, throughput, elapsed))
             is_due = time.monotonic() - self._saved_at >= 60 * self.training.checkpoint_minutes
             if self.world.largest(is_due or stop.signal_number is not None):
                 self._save_once()
@@ -368,12 +368,13 @@ class Trainer:
             clipped=progress.clipped_steps / max(1, progress.steps_in_epoch),
             learning_rate=progress.learning_rate,
             **asdict(scores),
-            audio_rate=(progress.audio_seconds - seconds_done) / trained,
+            throughput=(progress.amount - amount_done) / trained,
             padding=progress.padding,
             waiting=batches.waited / trained,
             seconds=time.perf_counter() - started,
             cpu_seconds=time.process_time() - cpu_started,
             skipped=progress.skipped,
+            unit=self.data.unit,
         )
         progress.epoch += 1
         progress.history.append((progress.epoch, progress.step, scores.error))
@@ -422,9 +423,9 @@ class Trainer:
         self.world.sum_gradients(self.network.parameters())
         norm = clip_gradients(self.network.parameters(), self.optim.max_grad_norm)
         progress.step += 1
-        sample_rate = self.features.config.sample_rate
-        progress.audio_seconds += sums.samples / sample_rate
-        progress.padded_seconds += sums.padded_samples / sample_rate
+        rate = self.features.config.rate
+        progress.amount += sums.positions / rate
+        progress.padded_amount += sums.padded_positions / rate
         if math.isfinite(sums.objective) and math.isfinite(norm):
             self.optimizer.step()
             if self.average is not None:
@@ -460,8 +461,8 @@ class Trainer:
                 objective=float(loss.detach()),
                 plain=float(losses[0].plain.detach().sum()),
                 guess=losses[0].guess,
-                samples=int(part.lengths.sum()),
-                padded_samples=part.waveforms.numel(),
+                positions=int(part.lengths.sum()),
+                padded_positions=part.signals.shape[0] * part.signals.shape[1],
                 ids=part.ids,
                 not_finite=tuple(
                     name for name, good in zip(part.ids, finite.tolist(), strict=True) if not good
@@ -473,7 +474,7 @@ class Trainer:
         """Return what the batch costs each head."""
         distortion = batch.distortion.to(self.device) if batch.distortion else None
         features, lengths = self.features(
-            batch.waveforms.to(self.device), batch.lengths.to(self.device), distortion
+            batch.signals.to(self.device), batch.lengths.to(self.device), distortion
         )
         with self._autocast():
             outputs = self.network.outputs(
@@ -552,7 +553,7 @@ class Trainer:
         with torch.inference_mode():
             return self.dev.score(self.network, self.features, self.alphabet, self.device)
 
-    def _step_report(self, batches: EpochBatches, audio_rate: float, elapsed: float) -> StepReport:
+    def _step_report(self, batches: EpochBatches, throughput: float, elapsed: float) -> StepReport:
         progress, epochs = self.progress, self.training.epochs
         done_here = progress.batch / batches.num_batches
         epochs_left = epochs - progress.epoch - done_here
@@ -564,10 +565,11 @@ class Trainer:
             step=progress.step,
             loss=progress.loss_sum / max(1, progress.label_count),
             learning_rate=progress.learning_rate,
-            audio_rate=audio_rate,
+            throughput=throughput,
             padding=progress.padding,
             waiting=batches.waited / elapsed,
             seconds_left=epochs_left * elapsed / max(done_here, 1e-9),
+            unit=self.data.unit,
         )
 
     def _save(self) -> None:

@@ -33,10 +33,11 @@ class StepReport:
         step: optimizer steps in all.
         loss: mean of the epoch so far, nats per label (see `EpochReport`).
         learning_rate: of the last step.
-        audio_rate: seconds of audio trained on per second.
+        throughput: amount trained on per second.
         padding: share of the epoch's frames that is padding.
         waiting: share of the time spent waiting for data.
         seconds_left: estimate for the whole run.
+        unit: of amounts: "s" of audio, "point" of ink, "px" of images.
     """
 
     epoch: int
@@ -46,10 +47,16 @@ class StepReport:
     step: int
     loss: float
     learning_rate: float
-    audio_rate: float
+    throughput: float
     padding: float
     waiting: float
     seconds_left: float
+    unit: str = "s"
+
+    @property
+    def pace(self) -> str:
+        """The throughput in words."""
+        return _pace(self.throughput, self.unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,7 @@ class EpochReport:
         skipped: recordings that could not be read, steps that were not finite.
         dev_class_error: share of the dev set whose one label is wrong; None without such a head.
         dev_frame_error: share of its frames whose label is wrong; None without such a head.
+        unit: of amounts: see `StepReport`.
     """
 
     epoch: int
@@ -80,7 +88,7 @@ class EpochReport:
     dev_cer: float | None
     dev_wer: float | None
     blank_share: float | None
-    audio_rate: float
+    throughput: float
     padding: float
     waiting: float
     seconds: float
@@ -88,6 +96,17 @@ class EpochReport:
     skipped: int
     dev_class_error: float | None = None
     dev_frame_error: float | None = None
+    unit: str = "s"
+
+    @property
+    def pace(self) -> str:
+        """The throughput in words."""
+        return _pace(self.throughput, self.unit)
+
+
+def _pace(throughput: float, unit: str) -> str:
+    kind = {"s": "audio s", "point": "points"}.get(unit, unit)
+    return f"{throughput:.0f} {kind}/s"
 
 
 class TrainingObserver(Protocol):
@@ -147,9 +166,14 @@ def read_metrics(path: Path) -> list[EpochReport]:
 
 
 def _parse_epoch(line: str) -> EpochReport:
-    report = EpochReport(**{"clipped": None} | json.loads(line))
+    record = {"clipped": None} | json.loads(line)
+    if "audio_rate" in record:  # its name before there was anything but audio
+        record["throughput"] = record.pop("audio_rate")
+    report = EpochReport(**record)
     for name, value in asdict(report).items():
-        if not (isinstance(value, int | float) or (value is None and name in _MAY_LACK)):
+        if name != "unit" and not (
+            isinstance(value, int | float) or (value is None and name in _MAY_LACK)
+        ):
             raise TypeError(f"{name!r} is {json.dumps(value)}")
     return report
 

@@ -14,7 +14,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from ctcasr.frontends.augmentation import keyed_generator, power_law_noise
-from ctcasr.frontends.utterance_audio import load_utterance
+from ctcasr.frontends.recordings import load_utterance
 from ctcasr.manifest import Utterance, read_manifest, write_manifest
 
 PINK = 1.0

@@ -20,7 +20,7 @@ import soundfile
 
 from ctcasr.errors import ManifestError
 from ctcasr.frontends.augmentation import join_waveforms, keyed_generator, part_spans
-from ctcasr.frontends.utterance_audio import load_utterance
+from ctcasr.frontends.recordings import load_utterance
 from ctcasr.manifest import Utterance, read_manifest
 from recipes.corpus import (
     PACK_MANIFEST,

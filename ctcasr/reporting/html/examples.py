@@ -94,7 +94,7 @@ def describe(utterance: Utterance) -> list[tuple[str, str]]:
         facts.append(("speaker", utterance["speaker"]))
     measured = utterance.get("measured") or {}
     if measured.get("duration") is not None:
-        facts.append(("length", f"{measured['duration']:.2f} s"))
+        facts.append(("length", f"{measured['duration']:.2f} {measured.get('unit', 's')}"))
     if measured.get("confidence") is not None:
         facts.append(("confidence", f"{measured['confidence']:.3f}"))
     if _errors(word) and measured.get("verdict"):

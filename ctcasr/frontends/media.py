@@ -1,0 +1,32 @@
+"""Which medium goes with which frontend: the one list of all modalities."""
+
+from typing import Any
+
+from ctcasr.frontends.augmentation import NO_AUGMENTATION, AugmentConfig
+from ctcasr.frontends.ink import PenStrokes
+from ctcasr.frontends.ink_augmentation import NO_INK_AUGMENTATION, InkAugmentConfig
+from ctcasr.frontends.ink_features import InkFrontendConfig
+from ctcasr.frontends.medium import Medium
+from ctcasr.frontends.recordings import Recordings
+from ctcasr.frontends.spectral import FrontendConfig
+
+Frontend = FrontendConfig | InkFrontendConfig
+Augment = AugmentConfig | InkAugmentConfig
+
+
+def make_medium(frontend: Frontend, augment: Augment) -> Medium[Any, Any]:
+    """Return the medium of two sections of a configuration, which must be of one modality."""
+    match frontend, augment:
+        case FrontendConfig(), AugmentConfig():
+            return Recordings(frontend, augment)
+        case InkFrontendConfig(), InkAugmentConfig():
+            return PenStrokes(frontend, augment)
+        case _:
+            raise TypeError(f"{type(frontend).__name__} does not go with {type(augment).__name__}")
+
+
+def without_augmentation(frontend: Frontend) -> Medium[Any, Any]:
+    """Return the medium of a frontend that leaves items as they are."""
+    if isinstance(frontend, FrontendConfig):
+        return Recordings(frontend, NO_AUGMENTATION)
+    return PenStrokes(frontend, NO_INK_AUGMENTATION)

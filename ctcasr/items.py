@@ -1,0 +1,144 @@
+"""Items as a model takes them: read, brought to what its frontend wants, and what to call them.
+
+recordings     samples at the model's rate; one item for each channel, where channels differ
+pen strokes    features along the pen's way, and the strokes that they are of
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ctcasr.errors import ItemError
+from ctcasr.frontends.ink_features import InkFrames, InkFrontendConfig, ink_frames, prepare_ink
+from ctcasr.frontends.ink_files import read_ink
+from ctcasr.frontends.media import Frontend
+from ctcasr.frontends.medium import Signal
+from ctcasr.frontends.pen_strokes import Ink
+from ctcasr.frontends.spectral import FrontendConfig
+from ctcasr.frontends.waveform import (
+    differing_channels,
+    read_audio,
+    read_audio_bytes,
+    resample,
+    select_channel,
+)
+from ctcasr.manifest.utterance import Modality, Utterance
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What a model reads of one item, and what to call it.
+
+    Attributes:
+        signal: (N,) float32 samples at the model's rate, or (N, F) frames.
+        id: the item's.
+        source: the path, or None.
+        channel: of a recording that has several.
+        offset: of a recording: seconds from the file's beginning.
+        stored_rate: of a recording: samples per second before resampling.
+        frames: of pen strokes: where each frame came from.
+        ink: of pen strokes: as they were read.
+    """
+
+    signal: Signal
+    id: str
+    source: str | None = None
+    channel: int | None = None
+    offset: float = 0.0
+    stored_rate: int | None = None
+    frames: InkFrames | None = None
+    ink: Ink | None = None
+
+
+def read_items(
+    utterance: Utterance,
+    frontend: Frontend,
+    *,
+    split_channels: bool = False,
+    content: bytes | None = None,
+) -> list[Item]:
+    """Read one item of a manifest; several where channels differ and each is asked for.
+
+    Args:
+        utterance: what to read.
+        frontend: of the model.
+        split_channels: each channel by itself where channels differ and none is named.
+        content: the bytes of the file, where they did not come from one.
+
+    Raises:
+        ItemError: it cannot be read, or is not what the model reads.
+    """
+    if isinstance(frontend, FrontendConfig):
+        _require(utterance, Modality.AUDIO)
+        return _read_channels(utterance, frontend, split_channels=split_channels, content=content)
+    _require(utterance, Modality.INK)
+    if content is not None:
+        raise ItemError(
+            f"{utterance.id}: pen strokes are read from files only; write them into one and name it"
+        )
+    ink = read_ink(
+        utterance.path, item=utterance.id, index=utterance.index, traces=utterance.traces
+    )
+    return [ink_item(ink, frontend, item=utterance.id, source=str(utterance.path))]
+
+
+def ink_item(
+    ink: Ink, frontend: InkFrontendConfig, *, item: str, source: str | None = None
+) -> Item:
+    """Return pen strokes as a model takes them.
+
+    Raises:
+        InkError: see `ink_frames`.
+    """
+    frames = ink_frames(prepare_ink(ink, frontend, item=item), frontend)
+    return Item(frames.features, item, source, frames=frames, ink=ink)
+
+
+def unread_item(utterance: Utterance) -> Item:
+    """Return what is known of an item that could not be read."""
+    nothing = np.zeros(0, np.float32)
+    return Item(
+        nothing,
+        id=utterance.id,
+        source=str(utterance.path),
+        channel=utterance.channel,
+        offset=utterance.offset,
+    )
+
+
+def _require(utterance: Utterance, modality: Modality) -> None:
+    if utterance.modality is not modality:
+        raise ItemError(
+            f"{utterance.path}: the model reads {modality.items}, and this is listed or named as "
+            f"{utterance.modality.items}; give it what it has learned to read, or take another "
+            f"model"
+        )
+
+
+def _read_channels(
+    utterance: Utterance, frontend: FrontendConfig, *, split_channels: bool, content: bytes | None
+) -> list[Item]:
+    if content is not None:
+        stored, rate = read_audio_bytes(content, "standard input")
+    else:
+        stored, rate = read_audio(
+            utterance.path, offset=utterance.offset, duration=utterance.duration
+        )
+    several = split_channels and utterance.channel is None and differing_channels(stored) > 1
+    channels: Sequence[int | None] = range(len(stored)) if several else [utterance.channel]
+    return [
+        Item(
+            resample(
+                select_channel(stored, channel=channel, item=utterance.id),
+                from_rate=rate,
+                to_rate=frontend.sample_rate,
+            ),
+            id=f"{utterance.id}#{channel}" if several else utterance.id,
+            source=str(utterance.path),
+            channel=channel,
+            offset=utterance.offset,
+            stored_rate=rate,
+        )
+        for channel in channels
+    ]

@@ -1,0 +1,1 @@
+"""Recipe: gw-online, the words of one writer as pen strokes."""

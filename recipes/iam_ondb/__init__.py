@@ -1,0 +1,1 @@
+"""Recipe: IAM-OnDB, English lines written on a whiteboard, as pen strokes."""
