@@ -1,6 +1,8 @@
+import hashlib
 import json
 import math
 import os
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -70,6 +72,48 @@ def test_an_index_of_another_state_is_made_anew(tmp_path, damage):
         index.write_bytes(b"no index")
 
     assert list(IndexedManifest(path)) == read_manifest(path)
+
+
+def test_an_index_of_another_release_is_made_anew(tmp_path):
+    path = write(tmp_path / "m.jsonl", [item(0), item(1)])
+    IndexedManifest(path)
+    index = index_path(path)
+    records = np.load(index)
+    records["seconds"][0] = 1
+    with index.open("wb") as file:
+        np.save(file, records)
+
+    IndexedManifest(path)
+
+    assert np.load(index)["seconds"][0] != 1
+
+
+def test_an_index_knows_the_digest_of_its_manifest(tmp_path):
+    path = write(tmp_path / "m.jsonl", [item(0)])
+
+    for _ in range(2):  # as it is made, and from the file
+        assert IndexedManifest(path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("chance", [False, True])
+def test_an_id_given_twice_is_refused_and_a_like_hash_is_not(tmp_path, monkeypatch, chance):
+    if chance:
+        monkeypatch.setattr("ctcasr.manifest.index.hash", lambda name: 7, raising=False)
+    path = write(tmp_path / "m.jsonl", [item(0), item(1), item(2)])
+    assert len(IndexedManifest(path)) == 3
+
+    path = write(tmp_path / "twice.jsonl", [item(0), item(1), item(0)])
+    with pytest.raises(ManifestError, match=r"items 0 and 2 both have the id 'u0'; give every"):
+        IndexedManifest(path)
+
+
+def test_another_process_maps_the_same_index(tmp_path):
+    manifest = IndexedManifest(write(tmp_path / "m.jsonl", [item(n) for n in range(5_000)]))
+
+    sent = pickle.dumps(manifest)
+
+    assert len(sent) < 1_000
+    assert pickle.loads(sent)[4_999] == manifest[4_999]
 
 
 def test_threads_may_share_one(tmp_path):
