@@ -6,7 +6,8 @@ from torch import nn
 
 from ctcasr.config import parse_config
 from ctcasr.errors import ConfigError
-from ctcasr.models.encoder import Encoder, EncoderConfig, SequenceDropout, SkipKind
+from ctcasr.models.dropout import SequenceDropout
+from ctcasr.models.encoder import Encoder, EncoderConfig, SkipKind
 from ctcasr.models.recurrent import CellKind, Directions, StartKind
 from ctcasr.models.subsampling import SubsamplingKind
 

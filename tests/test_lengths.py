@@ -32,3 +32,18 @@ def test_reversing_twice_changes_nothing(lengths):
     sizes = torch.tensor(lengths)
 
     assert torch.equal(reverse_within(reverse_within(sequence, sizes), sizes), sequence)
+
+
+@given(lengths=lengths_of_batches, frame_by_frame=st.booleans())
+def test_the_gradient_of_a_reversal_is_the_reversed_gradient(lengths, frame_by_frame):
+    sizes = torch.tensor(lengths)
+    sequence = torch.randn(len(lengths), 6, 3)
+    if frame_by_frame:  # as torch's layers give it
+        sequence = torch.randn(6, len(lengths), 3).transpose(0, 1)
+    sequence.requires_grad_()
+    weights = torch.randn(len(lengths), 6, 3)
+
+    (reverse_within(sequence, sizes) * weights).sum().backward()
+
+    assert sequence.grad is not None
+    assert torch.equal(sequence.grad, reverse_within(weights, sizes))

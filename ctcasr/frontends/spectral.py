@@ -223,7 +223,8 @@ class SpectralFrontend(nn.Module):
             return_complex=True,
         )  # (B, fft_size / 2 + 1, T)
         # Scaled by the window's sum of squares, so that `floor` means the same at every length.
-        power = spectrum.abs().square().transpose(1, 2) / self.window.square().sum()
+        power = torch.addcmul(spectrum.real.square(), spectrum.imag, spectrum.imag)
+        power = power.transpose(1, 2) / self.window.square().sum()
         if config.kind is FrontendKind.SPECTROGRAM:
             return power.clamp_min(config.floor).log()
         log_mel = (power @ self.mel_filters).clamp_min(config.floor).log()

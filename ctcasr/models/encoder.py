@@ -21,6 +21,7 @@ import torch
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
+from ctcasr.models.dropout import Dropout, SequenceDropout
 from ctcasr.models.initialisation import InitConfig
 from ctcasr.models.lengths import padding_mask
 from ctcasr.models.recurrent import CellKind, Directions, RecurrentLayer, StartKind, State
@@ -175,22 +176,6 @@ def _is_size(value: Any) -> bool:
     return isinstance(value, int | float) and float(value).is_integer() and value >= _LEAST_UNITS
 
 
-class SequenceDropout(nn.Module):
-    """Dropout with one mask for all frames of an utterance, drawn anew for each.
-
-    Shape: (B, T, F) to (B, T, F).
-    """
-
-    def __init__(self, share: float) -> None:
-        super().__init__()
-        self.share = share
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Drop the same values in every frame; what is kept grows by 1 / (1 - share)."""
-        mask = nn.functional.dropout(torch.ones_like(hidden[:, :1]), self.share, self.training)
-        return hidden * mask
-
-
 class Encoder(nn.Module):
     """Features to a sequence of hidden vectors.
 
@@ -250,7 +235,7 @@ class Encoder(nn.Module):
         if self.skip is SkipKind.TO_OUTPUT:
             self.sizes[-1] = gathered_size
         self.output_size = self.sizes[-1]
-        self.dropout: nn.Module = nn.Dropout(config.dropout)
+        self.dropout: nn.Module = Dropout(config.dropout)
         if config.dropout_per_sequence:
             self.dropout = SequenceDropout(config.dropout)
 

@@ -20,6 +20,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ctcasr.batching import plan_batches
+from ctcasr.models.dropout import Dropout
 from ctcasr.models.initialisation import InitConfig, initialise
 from ctcasr.settings import Section
 
@@ -73,7 +74,7 @@ class LanguageModelNetwork(nn.Module):
             dropout=config.dropout if config.layers > 1 else 0.0,
         )
         initialise(self.lstm, InitConfig())
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.output = nn.Linear(config.hidden, num_tokens)
 
     @property

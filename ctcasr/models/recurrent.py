@@ -113,7 +113,9 @@ class RecurrentLayer(nn.Module):
         ahead, _ = self.forwards(features, state)
         state = None if self.start_backwards is None else self.start_backwards(len(features))
         behind, _ = self.backwards(reverse_within(features, lengths), state)
-        return torch.cat([ahead, reverse_within(behind, lengths)], dim=-1)  # (B, T, 2H)
+        both = [ahead, reverse_within(behind, lengths)]
+        # Frame by frame in memory, as the layers give and take it: no copy from one to the next.
+        return torch.cat([one.transpose(0, 1) for one in both], dim=-1).transpose(0, 1)
 
     def advance(self, features: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Go on from where another call ended, forwards only.

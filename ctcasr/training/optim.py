@@ -107,7 +107,10 @@ def make_optimizer(config: OptimConfig, model: nn.Module) -> torch.optim.AdamW:
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.peak_lr, betas=config.betas)
+    on_cpu = all(p.device.type == "cpu" for p in model.parameters())
+    # One pass over each parameter; on a GPU torch's own choice, whose step counts are on the CPU.
+    fused = True if on_cpu else None
+    return torch.optim.AdamW(groups, lr=config.peak_lr, betas=config.betas, fused=fused)
 
 
 def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> float:
