@@ -1,3 +1,4 @@
+import dataclasses
 import re
 from html.parser import HTMLParser
 
@@ -8,6 +9,7 @@ from ctcasr.reporting.html.drawing import AlignedText, Picture, draw_utterance
 from ctcasr.reporting.html.evaluation import render_evaluation
 from ctcasr.reporting.html.examples import Examples, choose_examples, show_text
 from ctcasr.reporting.html.utterances import ShownUtterance
+from ctcasr.reporting.html.views import Spectrogram, WrittenLine
 from ctcasr.scoring import Failed, Reference, align_tokens, score_utterances
 from ctcasr.scoring.analysis import analyse
 from ctcasr.scoring.measured import Measured
@@ -181,12 +183,12 @@ def picture(label="a"):
     generator = np.random.default_rng(0)
     posteriors = generator.dirichlet([1.0] * 3, size=20).astype(np.float32)
     return Picture(
-        seconds=0.6,
-        spectrogram=generator.standard_normal((60, 64)).astype(np.float32),
+        extent=0.6,
+        view=Spectrogram(generator.standard_normal((60, 64)).astype(np.float32)),
         posteriors=posteriors,
         labels=["<blank>", label, " "],
         blank=0,
-        frame_s=0.03,
+        frame_shift=0.03,
         texts=(
             AlignedText("reference", ((label, 0.1, 0.13), (" ", 0.2, 0.23))),
             AlignedText("output", missing="(nothing)"),
@@ -205,16 +207,28 @@ def test_a_picture_has_both_texts_and_the_sound():
 
 def test_nothing_heard_can_be_drawn():
     empty = Picture(
-        seconds=0.0,
-        spectrogram=np.zeros((0, 64), np.float32),
+        extent=0.0,
+        view=Spectrogram(np.zeros((0, 64), np.float32)),
         posteriors=np.zeros((0, 3), np.float32),
         labels=["<blank>", "a", " "],
         blank=0,
-        frame_s=0.03,
+        frame_shift=0.03,
         texts=(AlignedText("output", missing="(nothing)"),),
     )
 
     assert "<svg" in draw_utterance(empty, title="t")
+
+
+def test_ink_is_drawn_stroke_by_stroke_with_the_way_in_the_air_and_its_labels():
+    strokes = (np.array([[0.0, 0.0], [5.0, -3.0]]), np.array([[8.0, -9.0]]))
+    view = WrittenLine(strokes, (("i", 5.0),))
+
+    drawn = str(draw_utterance(dataclasses.replace(picture(), view=view), title="t"))
+
+    assert drawn.count('class="ink"') == 1
+    assert drawn.count('class="ink-dot"') == 1
+    assert drawn.count("stroke-opacity") >= 1
+    assert ">i</text>" in drawn
 
 
 def test_examples_are_the_worst_the_median_and_some_by_chance_none_twice():

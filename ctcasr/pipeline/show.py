@@ -1,4 +1,4 @@
-"""Show: what a model hears in a recording, as pictures on a page."""
+"""Show: what a model reads in an item, as pictures on a page."""
 
 import base64
 import io
@@ -23,12 +23,13 @@ from ctcasr.files import write_text
 from ctcasr.frontends.feature_stats import Normalisation
 from ctcasr.frontends.spectral import FrontendConfig, SpectralFrontend
 from ctcasr.items import Item
-from ctcasr.manifest import Utterance
+from ctcasr.manifest import Modality, Utterance
 from ctcasr.pipeline.inputs import Input
 from ctcasr.pipeline.transcribe import Tally, transcribe_inputs
 from ctcasr.recognizer import Recognizer
 from ctcasr.reporting.html.drawing import AlignedText, Picture, draw_utterance
 from ctcasr.reporting.html.utterances import ShownUtterance, render_utterances
+from ctcasr.reporting.html.views import Spectrogram, View, WrittenLine
 from ctcasr.scoring import align_tokens
 from ctcasr.transcript import Transcript
 
@@ -167,18 +168,40 @@ class _Painter:
         if utterance is not None and utterance.text is not None:
             texts.insert(0, self._reference(utterance.text, log_probs))
         picture = Picture(
-            seconds=transcript.duration or 0.0,
-            spectrogram=self._spectrogram(recording),
+            extent=self._extent(recording),
+            view=self._view(recording, texts[-1]),
             posteriors=np.exp(log_probs),
             labels=alphabet.labels,
             blank=alphabet.blank,
-            frame_s=self._recognizer.frame_shift,
+            frame_shift=self._recognizer.frame_shift,
             texts=tuple(texts),
+            unit=self._unit,
         )
         title = (
-            f"{recording.id}: spectrogram, posteriors and alignments over {picture.seconds:.2f} s"
+            f"{recording.id}: {picture.view.name}, posteriors and alignments over "
+            f"{picture.extent:.2f} {picture.unit}"
         )
         self.pictures[recording.id] = draw_utterance(picture, title=title)
+
+    @property
+    def _unit(self) -> str:
+        """Of a picture's axis."""
+        return "s" if self._recognizer.modality is Modality.AUDIO else "frames"
+
+    def _extent(self, item: Item) -> float:
+        return len(item.signal) / self._recognizer.medium.rate
+
+    def _view(self, item: Item, output: AlignedText) -> View:
+        if item.frames is None:
+            return Spectrogram(self._spectrogram(item))
+        ink = item.frames.sampled
+        middles = [
+            (label, min(int((start + end) / 2), len(ink) - 1))
+            for label, start, end in output.labels
+        ]
+        return WrittenLine(
+            tuple(ink.strokes()), tuple((label, ink.points[at, 0]) for label, at in middles)
+        )
 
     def _reference(self, text: str, log_probs: NDArray[np.float32]) -> AlignedText:
         try:
@@ -234,7 +257,7 @@ def _pairs(reference: str | None, output: str) -> list[tuple[str | None, str | N
 def _facts(transcript: Transcript) -> list[tuple[str, str]]:
     facts = []
     if transcript.duration is not None:
-        facts.append(("length", f"{transcript.duration:.2f} s"))
+        facts.append(("length", f"{transcript.duration:.2f} {transcript.axis}"))
     if transcript.confidence is not None:
         facts.append((f"{transcript.confidence_kind} confidence", f"{transcript.confidence:.3f}"))
     return facts
@@ -242,7 +265,7 @@ def _facts(transcript: Transcript) -> list[tuple[str, str]]:
 
 def address_of(utterance: Utterance, folder: Path, sound: Sound) -> str | None:
     """Return where a page in `folder` finds a recording; None where it is to have no sound."""
-    if sound is Sound.NONE:
+    if sound is Sound.NONE or utterance.modality is not Modality.AUDIO:
         return None
     if sound is Sound.EMBED:
         return _embed(utterance)

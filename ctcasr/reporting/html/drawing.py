@@ -1,11 +1,10 @@
-"""One utterance as a picture: spectrogram, label posteriors, and where each text lies on them.
+"""One utterance as a picture: what was read, label posteriors, and where each text lies on them.
 
-Reports and `ctcasr show` draw with this. The time axis is the recording's; a label of an alignment
-stands where the network gives it, which is inside its sound and not at its edges.
+Reports and `ctcasr show` draw with this. Of a recording the axis is time; of pen strokes, the frames
+along the pen's way. A label of an alignment stands where the network gives it, which is inside its
+sound or its strokes and not at their edges.
 """
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -13,14 +12,12 @@ from html import escape
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
-from PIL import Image
 
+from ctcasr.reporting.html.views import Box, View
 from ctcasr.reporting.tables import visible
 
 _WIDTH, _LEFT, _RIGHT = 960, 92, 18
 _PICTURE, _POSTERIORS, _ROW, _GAP, _AXIS = 130, 110, 22, 6, 34
-_MOST_COLUMNS = 1600  # of the spectrogram; longer ones lose time resolution
-_LOUD_DB, _RANGE_DB = 0.0, 70.0
 _NOTABLE = 0.2  # posterior above which a label is drawn though neither text has it
 _MOST_LINES = 14
 _TICKS = 8
@@ -28,11 +25,11 @@ _TICKS = 8
 
 @dataclass(frozen=True, slots=True)
 class AlignedText:
-    """A text on the time axis.
+    """A text on the axis.
 
     Attributes:
         name: what it is, "reference" or "output".
-        labels: (label, first second, last second) each.
+        labels: (label, where it begins, where it ends) each.
         missing: why there are none; "" where there are.
     """
 
@@ -46,22 +43,24 @@ class Picture:
     """What there is to draw.
 
     Attributes:
-        seconds: duration of the recording.
-        spectrogram: (T, F) natural-log power, low frequencies first.
+        extent: length of the axis.
+        view: what was read.
         posteriors: (T', V) probabilities.
         labels: V labels.
         blank: the column of blank.
-        frame_s: seconds from one row of `posteriors` to the next.
+        frame_shift: from one row of `posteriors` to the next, on the axis.
         texts: drawn from top to bottom, around the posteriors.
+        unit: of the axis.
     """
 
-    seconds: float
-    spectrogram: NDArray[np.float32]
+    extent: float
+    view: View
     posteriors: NDArray[np.float32]
     labels: Sequence[str]
     blank: int
-    frame_s: float
+    frame_shift: float
     texts: tuple[AlignedText, ...]
+    unit: str = "s"
 
 
 def draw_utterance(picture: Picture, *, title: str) -> Markup:
@@ -73,7 +72,7 @@ def draw_utterance(picture: Picture, *, title: str) -> Markup:
     """
     top = _GAP
     parts: list[str] = []
-    parts += _draw_spectrogram(picture, top)
+    parts += _draw_view(picture, top)
     top += _PICTURE + _GAP
     for text in picture.texts[:1]:
         parts += _draw_text(picture, text, top)
@@ -93,33 +92,18 @@ def draw_utterance(picture: Picture, *, title: str) -> Markup:
     return Markup("\n".join(body))  # every text in it is escaped
 
 
-def _x(picture: Picture, second: float) -> float:
-    share = min(second / max(picture.seconds, 1e-9), 1.0)  # the last frame may be half empty
+def _x(picture: Picture, position: float) -> float:
+    share = min(position / max(picture.extent, 1e-9), 1.0)  # the last frame may be half empty
     return _LEFT + (_WIDTH - _LEFT - _RIGHT) * share
 
 
-def _draw_spectrogram(picture: Picture, top: float) -> list[str]:
-    parts = [_name("spectrogram", top + _PICTURE / 2)]
-    if picture.spectrogram.size:
-        data = base64.b64encode(_png(picture.spectrogram)).decode("ascii")
-        parts.append(
-            f'<image class="spectrogram" x="{_LEFT}" y="{top}" width="{_WIDTH - _LEFT - _RIGHT}" '
-            f'height="{_PICTURE}" preserveAspectRatio="none" href="data:image/png;base64,{data}"/>'
-        )
-    parts.append(_frame(top, _PICTURE))
-    return parts
-
-
-def _png(spectrogram: NDArray[np.float32]) -> bytes:
-    """Return log power as an image: dark is loud, low is low."""
-    step = -(-len(spectrogram) // _MOST_COLUMNS)
-    decibels = 10 / np.log(10) * spectrogram[::step]
-    loudest = float(np.percentile(decibels, 99.5))
-    shade = np.clip((loudest - decibels) / _RANGE_DB, 0, 1)
-    pixels = np.round(255 * shade).astype(np.uint8).T[::-1]
-    content = io.BytesIO()
-    Image.fromarray(pixels).quantize(32).save(content, format="PNG", optimize=True)
-    return content.getvalue()
+def _draw_view(picture: Picture, top: float) -> list[str]:
+    box = Box(_LEFT, top, _WIDTH - _LEFT - _RIGHT, _PICTURE)
+    return [
+        _name(picture.view.name, top + _PICTURE / 2),
+        *picture.view.draw(box),
+        _frame(top, _PICTURE),
+    ]
 
 
 def _draw_posteriors(picture: Picture, top: float) -> list[str]:
@@ -127,7 +111,7 @@ def _draw_posteriors(picture: Picture, top: float) -> list[str]:
     probs = picture.posteriors
     if not len(probs):
         return parts
-    times = [(frame + 0.5) * picture.frame_s for frame in range(len(probs))]
+    times = [(frame + 0.5) * picture.frame_shift for frame in range(len(probs))]
     blank = _path(picture, times, probs[:, picture.blank], top)
     parts.append(f'<polyline class="guide" points="{blank}"><title>blank</title></polyline>')
     for number, column in enumerate(_columns_to_draw(picture)):
@@ -189,18 +173,20 @@ def _draw_text(picture: Picture, text: AlignedText, top: float) -> list[str]:
 
 
 def _draw_time(picture: Picture, top: float) -> list[str]:
-    step = next(
-        (s for s in (0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300) if picture.seconds / s <= _TICKS), 600
-    )
+    steps = (0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300)
+    if picture.unit != "s":
+        steps = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+    step = next((s for s in steps if picture.extent / s <= _TICKS), 2 * steps[-1])
     parts = ['<g class="axis">']
-    for index in range(int(picture.seconds / step + 1e-9) + 1):
+    for index in range(int(picture.extent / step + 1e-9) + 1):
         at = _x(picture, index * step)
         parts.append(
             f'<line class="grid" x1="{at:.1f}" y1="{_GAP}" x2="{at:.1f}" y2="{top + 3}" '
             f'stroke-opacity=".6"/>'
         )
         parts.append(
-            f'<text x="{at:.1f}" y="{top + 16}" text-anchor="middle">{index * step:g} s</text>'
+            f'<text x="{at:.1f}" y="{top + 16}" text-anchor="middle">'
+            f"{index * step:g} {picture.unit}</text>"
         )
     return [*parts, "</g>"]
 
