@@ -440,7 +440,7 @@ RUN_CONFIGS: Mapping[Modality, type[RunConfig]] = {
 _INK_KINDS = frozenset(get_args(InkFrontendConfig.model_fields["kind"].annotation))
 
 
-def _config_class(values: Mapping[str, Any]) -> type[RunConfig]:
+def config_class(values: Mapping[str, Any]) -> type[RunConfig]:
     """Return the class of a configuration, by `frontend.kind`."""
     frontend = values.get("frontend")
     kind = frontend.get("kind") if isinstance(frontend, Mapping) else None
@@ -481,7 +481,7 @@ def parse_config(
     merged = copy.deepcopy(dict(values))
     for override in overrides:
         _apply_override(merged, override)
-    section = _config_class(merged)
+    section = config_class(merged)
     return parse_section(section, values, name=name, overrides=overrides)
 
 

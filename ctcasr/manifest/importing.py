@@ -16,6 +16,7 @@ from ctcasr.manifest.readers.columns import check_fields_exist
 from ctcasr.manifest.readers.elan import collect_elan
 from ctcasr.manifest.readers.image_folder import TEXT_SUFFIXES, collect_line_images
 from ctcasr.manifest.readers.image_lookup import is_image
+from ctcasr.manifest.readers.ink_folder import collect_ink, is_inkml
 from ctcasr.manifest.readers.kaldi import collect_kaldi
 from ctcasr.manifest.readers.nemo import collect_json_lines
 from ctcasr.manifest.readers.pages import collect_pages, is_page
@@ -51,6 +52,7 @@ class SourceFormat(StrEnum):
     IMAGES = "images"
     PAGE = "page"
     ALTO = "alto"
+    INK = "ink"
 
 
 _FORMATS_WITHOUT_COLUMNS: Mapping[SourceFormat, Callable[[Path, Collector], None]] = {
@@ -60,6 +62,7 @@ _FORMATS_WITHOUT_COLUMNS: Mapping[SourceFormat, Callable[[Path, Collector], None
     SourceFormat.IMAGES: collect_line_images,
     SourceFormat.PAGE: collect_pages,
     SourceFormat.ALTO: collect_pages,
+    SourceFormat.INK: collect_ink,
 }
 _FORMATS_WITH_COLUMNS: Mapping[
     SourceFormat, Callable[[Path, Collector, Mapping[str, str]], None]
@@ -70,7 +73,7 @@ _FORMATS_WITH_COLUMNS: Mapping[
     SourceFormat.ELAN: collect_elan,
     SourceFormat.TEXTGRID: collect_textgrid,
 }
-_FOLDERS = (SourceFormat.KALDI, SourceFormat.FOLDER, SourceFormat.IMAGES)
+_FOLDERS = (SourceFormat.KALDI, SourceFormat.FOLDER, SourceFormat.IMAGES, SourceFormat.INK)
 _FILES = (SourceFormat.NEMO, SourceFormat.LJSPEECH, SourceFormat.TABLE)
 
 
@@ -130,6 +133,8 @@ def _detect(source: Path) -> SourceFormat:
     form = _detect_in_folder(source) if source.is_dir() else _detect_file(source)
     if form is not None:
         return form
+    if is_inkml(source):
+        raise ManifestError(f"{source}: pen strokes; name the folder that they lie in")
     if is_image(source):
         raise ManifestError(
             f"{source}: an image; name the folder of its lines, or the PAGE or ALTO file that says "
@@ -180,6 +185,8 @@ def _detect_in_folder(folder: Path) -> SourceFormat | None:
         return SourceFormat.NEMO
     if any(map(is_page, files)):
         return SourceFormat.PAGE
+    if any(map(is_inkml, files)):
+        return SourceFormat.INK
     if ".eaf" in suffixes:
         return SourceFormat.ELAN
     if ".textgrid" in suffixes:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from ctcasr.config import RunConfig
+from ctcasr.config import RunConfig, config_class
 from ctcasr.errors import RunFolderError
 from ctcasr.files import remove_unfinished, write_text
 from ctcasr.pipeline.provenance import command_line, commit, versions
@@ -169,7 +169,7 @@ def changed_keys(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
 
     A key that is younger than the run had the effect of its default.
     """
-    old = flatten(RunConfig().model_dump(mode="json")) | flatten(before)
+    old = flatten(config_class(before)().model_dump(mode="json")) | flatten(before)
     new = flatten(now)
     return [
         f"{key} ({old.get(key)!r} -> {new.get(key)!r})"

@@ -1,8 +1,8 @@
 """One utterance as a picture: what was read, label posteriors, and where each text lies on them.
 
-Reports and `ctcasr show` draw with this. Of a recording the axis is time; of pen strokes, the frames
-along the pen's way. A label of an alignment stands where the network gives it, which is inside its
-sound or its strokes and not at their edges.
+Reports and `ctcasr show` draw with this. Of a recording the axis is time; of pen strokes, the
+frames along the pen's way. A label of an alignment stands where the network gives it, which is
+inside its sound or its strokes and not at their edges.
 """
 
 from collections.abc import Sequence
