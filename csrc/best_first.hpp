@@ -107,7 +107,6 @@ class BestFirst {
   static constexpr double kDeepest = 150.0;
   static constexpr double kNegligible = 1e-18;  // of what a bound sums up: added, not looked at
   static constexpr int kBits = 256;
-  static constexpr double kLn2 = 0.693147180559945309417;
 
   // A number times 2^(kBits * block).
   struct Scaled {

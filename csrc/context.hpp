@@ -20,6 +20,7 @@ constexpr int32_t kOutside = -1;
 constexpr int32_t kNoWord = -1;
 constexpr int32_t kBoundary = -1;
 constexpr double kRounding = 1e-9;  // nats, for sums in another order
+constexpr double kLn2 = 0.693147180559945309417;
 
 enum class LabelKind : uint8_t { kInside = 0, kSpace = 1, kStartsWord = 2, kWholeWord = 3 };
 

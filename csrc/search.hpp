@@ -477,7 +477,6 @@ class PrefixSearch {
     return probs_[k];
   }
 
-  static constexpr double kLn2 = 0.693147180559945309417;
   static constexpr int64_t kMostProofs = 1000;  // prefixes opened to find something better
 
   Pruning pruning_;

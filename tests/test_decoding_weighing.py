@@ -80,6 +80,20 @@ def test_survivors_of_long_input_have_the_log_probability_that_torch_gives_them(
     assert scores == sorted(scores, reverse=True)
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("beam", [8, 32])
+def test_both_weigh_the_survivors_of_long_input_alike(beam, seed):
+    log_probs = noisy_spikes(num_frames=300, num_symbols=9, seed=seed)
+
+    ours = PrefixBeamDecoder("_abcdefgh", beam=beam)(log_probs)
+    theirs = PrefixBeamDecoder("_abcdefgh", beam=beam, use_core=False)(log_probs)
+
+    assert [one.labels for one in ours] == [one.labels for one in theirs]
+    assert [one.ctc_log_prob for one in ours] == pytest.approx(
+        [one.ctc_log_prob for one in theirs], abs=1e-11
+    )
+
+
 def test_on_peaky_output_the_first_is_the_best_there_is():
     gaps = []
     for seed in range(12):

@@ -5,10 +5,13 @@ to its extensions later. Each survivor of a long input has lost a factor of ten 
 same, and where two are nearly equal that decides which comes first. So the survivors, which share
 most of their labels, are weighed again as one tree of prefixes, this time without dropping any.
 
-Only a few prefixes have mass in any one frame; what has less than 1e-12 of the largest is left out,
-which keeps the cost near O(T) for each label that the survivors do not share. csrc/weighing.hpp is
-the same in C++.
+Only a few prefixes have mass in any one frame, and they lie close together, since prefixes are
+numbered as the search met them. What comes before the first or after the last one that has 1e-12
+of the largest mass is left out, which keeps the cost near O(T) for each label that the survivors do
+not share. csrc/weighing.hpp is the same in C++.
 """
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +31,8 @@ def weigh(
 
     Args:
         log_probs: (T, V) natural logs.
-        parents: (N,) of each prefix; a parent comes before its children, the root's is -1.
+        parents: (N,) of each prefix, in the order in which the search met them: a parent comes
+            before its children; the root's is -1.
         labels: (N,) last labels; the root's is -1.
         blank: column of the CTC blank.
 
@@ -54,10 +58,14 @@ def weigh(
         largest = float(mass.max())
         if largest < _TINY:  # all that was left had no future
             return np.full(len(parents), -np.inf)
-        is_kept = mass >= _NEGLIGIBLE * largest
-        in_blank = np.where(is_kept, in_blank / largest, 0.0)
-        in_label = np.where(is_kept, in_label / largest, 0.0)
-        log_scale += peak + float(np.log(largest))
+        kept = np.flatnonzero(mass >= _NEGLIGIBLE * largest)
+        is_outside = np.ones(len(mass), dtype=bool)
+        is_outside[kept[0] : kept[-1] + 1] = False
+        in_blank[is_outside] = in_label[is_outside] = 0.0
+        _, exponent = np.frexp(largest)
+        in_blank = np.ldexp(in_blank, -exponent)
+        in_label = np.ldexp(in_label, -exponent)
+        log_scale += peak + float(exponent) * math.log(2)
     with np.errstate(divide="ignore"):
         weighed: NDArray[np.float64] = np.log(in_blank + in_label) + log_scale
     return weighed
