@@ -68,6 +68,7 @@ struct NgramModel {
 };
 
 // One of 64 bits for a label; several share one where there are more.
+constexpr int32_t kNumBits = 64;
 inline uint64_t bit_of(int32_t label) { return uint64_t{1} << (label & 63); }
 
 // exp of the most that one more label can be worth: one that goes on with a word, one of these with
@@ -106,7 +107,7 @@ struct Lexicon {
     }
     of_label.clear();
     for (const double cost : label_costs) of_label.push_back(std::exp(cost));
-    has_own_bits = label_costs.size() <= 64;
+    has_own_bits = label_costs.size() <= kNumBits;
   }
 
   // The node one label further, or kOutside.

@@ -142,6 +142,10 @@ nb::list decode_all(const Decoder& decoder, const std::vector<Matrix<Float>>& it
 template <typename Float>
 nb::list found_so_far(const PrefixSearch& search, const Matrix<Float>& log_probs, int64_t count) {
   check_width(log_probs, search.num_symbols());
+  if (static_cast<int64_t>(log_probs.shape(0)) > search.num_frames())
+    throw std::invalid_argument("log_probs has " + std::to_string(log_probs.shape(0)) +
+                                " frames but the search was given " +
+                                std::to_string(search.num_frames()));
   std::vector<Found> found;
   {
     nb::gil_scoped_release release;

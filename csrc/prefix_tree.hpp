@@ -18,9 +18,8 @@ constexpr int32_t kRootNode = 0;
 
 class PrefixTree {
  public:
-  explicit PrefixTree(const Context* context) : context_(context), table_(256, {0, kFree}) {
-    nodes_.push_back({-1, -1});
-    slots_.push_back(-1);
+  explicit PrefixTree(const Context* context) : context_(context), table_(256, kFree) {
+    nodes_.push_back({-1, -1, -1});
     if (context_) {
       factors_.push_back(1.0);
       worths_.push_back(0.0);
@@ -33,8 +32,8 @@ class PrefixTree {
   int32_t label(int32_t node) const { return nodes_[node].label; }
 
   // The place of a prefix in the beam, or -1.
-  int32_t slot(int32_t node) const { return slots_[node]; }
-  void set_slot(int32_t node, int32_t slot) { slots_[node] = slot; }
+  int32_t slot(int32_t node) const { return nodes_[node].slot; }
+  void set_slot(int32_t node, int32_t slot) { nodes_[node].slot = slot; }
 
   // exp of what a prefix is worth beyond its parent.
   double factor(int32_t node) const { return context_ ? factors_[node] : 1.0; }
@@ -67,18 +66,14 @@ class PrefixTree {
   double finish(int32_t node) const { return context_ ? context_->finish(states_[node]) : 0.0; }
 
   // The node one label further, or -1 if there is none yet.
-  int32_t find(int32_t node, int32_t label) const {
-    return table_[place(make_key(node, label))].child;
-  }
+  int32_t find(int32_t node, int32_t label) const { return table_[place(node, label)]; }
 
   // Returns the node one label further, made when first asked for.
   int32_t grow(int32_t node, int32_t label) {
-    Entry& entry = table_[place(make_key(node, label))];
-    if (entry.child != kFree) return entry.child;
-    const int32_t child = size();
-    entry = {make_key(node, label), child};
-    nodes_.push_back({node, label});
-    slots_.push_back(-1);
+    int32_t& entry = table_[place(node, label)];
+    if (entry != kFree) return entry;
+    const int32_t child = entry = size();
+    nodes_.push_back({node, label, -1});
     if (context_) {
       const Context::Extension extension = extend(node, label);
       factors_.push_back(std::exp(extension.worth));
@@ -86,11 +81,9 @@ class PrefixTree {
       add_state(extension.state);
     }
     if (nodes_.size() * 2 > table_.size()) {
-      table_.assign(table_.size() * 4, {0, kFree});
-      for (int32_t other = 1; other <= child; ++other) {
-        const uint64_t key = make_key(parent(other), this->label(other));
-        table_[place(key)] = {key, other};
-      }
+      table_.assign(table_.size() * 4, kFree);
+      for (int32_t other = 1; other <= child; ++other)
+        table_[place(parent(other), this->label(other))] = other;
     }
     return child;
   }
@@ -130,29 +123,21 @@ class PrefixTree {
   }
 
   struct Node {
-    int32_t parent, label;
+    int32_t parent, label, slot;
   };
 
-  struct Entry {
-    uint64_t key;
-    int32_t child;
-  };
-
-  static uint64_t make_key(int32_t node, int32_t label) {
-    return (static_cast<uint64_t>(node) << 32) | static_cast<uint32_t>(label);
-  }
-
-  // Where a key is in the table, or where it is to be put.
-  size_t place(uint64_t key) const {
+  // Where the child of a node is in the table, or where it is to be put.
+  size_t place(int32_t node, int32_t label) const {
+    const uint64_t key = (static_cast<uint64_t>(node) << 32) | static_cast<uint32_t>(label);
     size_t at = ((key * 0x9E3779B97F4A7C15ull) >> 32) & (table_.size() - 1);
-    while (table_[at].child != kFree && table_[at].key != key) at = (at + 1) & (table_.size() - 1);
+    for (int32_t child; (child = table_[at]) != kFree; at = (at + 1) & (table_.size() - 1))
+      if (nodes_[child].parent == node && nodes_[child].label == label) break;
     return at;
   }
 
   const Context* context_;
   std::vector<Node> nodes_;
-  std::vector<int32_t> slots_;
-  std::vector<Entry> table_;  // children: open addressing, a power of two in size
+  std::vector<int32_t> table_;  // children: open addressing, a power of two in size
   std::vector<Context::State> states_;
   std::vector<double> factors_, worths_;
   std::vector<Context::Completion> completions_;

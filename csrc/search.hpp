@@ -10,8 +10,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
-#include <functional>
+#include <cstdlib>
 #include <limits>
 #include <numeric>
 #include <stdexcept>
@@ -22,6 +21,7 @@
 #include "best_first.hpp"
 #include "certificate.hpp"
 #include "context.hpp"
+#include "floats.hpp"
 #include "largest.hpp"
 #include "prefix_tree.hpp"
 #include "weighing.hpp"
@@ -52,12 +52,15 @@ class PrefixSearch {
         probs_(pruning.num_symbols + 1, 0.0),
         probs_frame_(pruning.num_symbols + 1, -1),
         label_listed_(pruning.num_symbols + 1, -1) {
-    slots_.push_back(make_slot(kRootNode, pruning.num_symbols));
+    slots_.push_back({kRootNode, pruning.num_symbols, 0});
+    if (context_) worths_.push_back(worth_of(kRootNode));
     tree_.set_slot(kRootNode, 0);
-    masses_ = {{0.0, 0.0}, {1.0, 0.0}};
+    sums_ = {0.0, 0.0, 1.0, 1.0};
+    in_label_ = {0.0};
   }
 
   int32_t num_symbols() const { return pruning_.num_symbols; }
+  int64_t num_frames() const { return static_cast<int64_t>(peaks_.size()); }  // so far
 
   // Goes on by `num_frames` rows of natural logs.
   template <typename Float>
@@ -78,8 +81,9 @@ class PrefixSearch {
       may_end = may_end || ends.back() != kForbidden;
     }
     if (!may_end) std::fill(ends.begin(), ends.end(), 0.0);
-    const auto weighed = Weighing(tree_, nodes)
-                             .weigh(log_probs, num_frames, pruning_.num_symbols, pruning_.blank);
+    const auto weighed =
+        Weighing(tree_, nodes)
+            .weigh(log_probs, num_frames, peaks_.data(), pruning_.num_symbols, pruning_.blank);
     struct Ranked {
       double score, ctc;
       int32_t node;
@@ -87,7 +91,7 @@ class PrefixSearch {
     std::vector<Ranked> ranked;
     for (size_t i = 0; i < slots_.size(); ++i) {
       const double worth = tree_.worth(nodes[i]);
-      const double kept = std::log(masses_[i + 1].sum()) + log_scale() - worth;
+      const double kept = std::log(sums_[2 * i + 2]) + log_scale() - worth;
       const double ctc = std::max(kept, weighed[i]);
       if (ctc + worth + ends[i] > kForbidden)
         ranked.push_back({ctc + worth + ends[i], ctc, nodes[i]});
@@ -148,28 +152,23 @@ class PrefixSearch {
   }
 
  private:
-  // An active prefix: its last label (the root's is a column of its own, without probability),
-  // where its parent's mass is (0 for a parent that is not active), whether that has the same last
-  // label, and what it is worth beyond it.
+  // An active prefix: its last label (the root's is a column of its own, without probability), and
+  // where in `sums_` the mass of its parent is that can flow in.
   struct Slot {
-    int32_t node, last, parent;
-    bool repeats;
+    int32_t node, last;
+    uint32_t source;
+  };
+
+  // What a context says of an active prefix.
+  struct Worth {
     double factor;
     Gains gains;
     uint64_t labels_inside;
   };
 
-  Slot make_slot(int32_t node, int32_t last) const {
-    const bool repeats = node != kRootNode && tree_.label(tree_.parent(node)) == last;
-    return {node,          last, 0, repeats, tree_.factor(node), tree_.gains(node),
-            tree_.labels_inside(node)};
+  Worth worth_of(int32_t node) const {
+    return {tree_.factor(node), tree_.gains(node), tree_.labels_inside(node)};
   }
-
-  // Of a prefix's paths: those that end in blank, and those in its last label.
-  struct Mass {
-    double in_blank, in_label;
-    double sum() const { return in_blank + in_label; }
-  };
 
   // A prefix that might come into the beam: that of a slot extended by a label.
   struct Growth {
@@ -188,75 +187,80 @@ class PrefixSearch {
   template <typename Float>
   void step(const Float* log_probs) {
     ++frame_;
-    const double peak = largest(log_probs, pruning_.num_symbols);
+    const int32_t blank = pruning_.blank, after = blank + 1;
+    const double of_labels = std::max(largest(log_probs, blank),
+                                      largest(log_probs + after, pruning_.num_symbols - after));
+    const double peak = std::max(of_labels, static_cast<double>(log_probs[blank]));
+    peaks_.push_back(peak);
     log_peaks_ += peak;
     exponent_ += pending_exponent_;
     for (const int32_t label : last_labels_) prob(log_probs, label, peak);
-    stay(prob(log_probs, pruning_.blank, peak));
+    stay(prob(log_probs, blank, peak));
 
     // Extending: by the likeliest labels first, until nothing below can survive.
     const bool is_full = slots_.size() == static_cast<size_t>(pruning_.beam);
     double best = best_staying_;
     double floor = std::max(pruning_.threshold * best, is_full ? least_staying_ : 0.0);
     choose_labels(log_probs, peak, floor);
-    growths_.clear();
-    num_cut_ = 0;
     if (!continuing_.empty() || !others_.empty()) extend(best, floor);
     if (best <= 0.0)
       throw std::domain_error("nothing that the lexicon allows has a probability above zero");
 
     // Mostly, all that was there stays and nothing is new.
-    masses_.swap(staying_);
+    sums_.swap(staying_sums_);
+    in_label_.swap(staying_in_label_);
     floor = pruning_.threshold * best;
-    if (!growths_.empty() || least_staying_ <= floor) choose_survivors(floor);
+    if (num_scores_ > slots_.size() || least_staying_ <= floor) choose_survivors(floor, best);
+    most_ = best;
     rescale(best);
   }
 
   // Has the next frame divide all masses by the power of two that is next to the best one.
   void rescale(double best) {
-    constexpr int kLowest = -1000;  // where numbers begin to be too small for that
-    std::frexp(best, &pending_exponent_);
-    if (pending_exponent_ < kLowest) {
-      for (Mass& mass : masses_)
-        mass = {std::ldexp(mass.in_blank, -pending_exponent_),
-                std::ldexp(mass.in_label, -pending_exponent_)};
+    constexpr int kFarthest = 1000;  // where numbers begin to be too small or too large for that
+    pending_exponent_ = exponent_of(best);
+    if (std::abs(pending_exponent_) > kFarthest) {
+      std::frexp(best, &pending_exponent_);
+      for (double& mass : sums_) mass = std::ldexp(mass, -pending_exponent_);
+      for (double& mass : in_label_) mass = std::ldexp(mass, -pending_exponent_);
+      most_ = std::ldexp(most_, -pending_exponent_);
       exponent_ += std::exchange(pending_exponent_, 0);
     }
-    pending_scale_ = std::ldexp(1.0, -pending_exponent_);
+    pending_scale_ = power_of_two(-pending_exponent_);
   }
 
   // Staying: blank, the last label again, and what flows in from an active parent.
   void stay(double of_blank) {
     const size_t num_active = slots_.size();
-    staying_.resize(num_active + 1);
-    staying_[0] = {0.0, 0.0};
-    sums_.resize(num_active);
-    scores_.resize(num_active);
-    double best = 0.0, least = std::numeric_limits<double>::infinity();
+    staying_sums_.resize(sums_.size());
+    staying_in_label_.resize(num_active);
+    make_room(num_active);
     for (size_t i = 0; i < num_active; ++i) {
-      const Slot& slot = slots_[i];
-      const Mass& mass = masses_[i + 1];
-      const Mass& from = masses_[slot.parent];
-      const double in_label = slot.repeats ? 0.0 : from.in_label;
-      const double arriving = (from.in_blank + in_label) * slot.factor;
-      sums_[i] = mass.sum();
-      staying_[i + 1] = {sums_[i] * of_blank, (mass.in_label + arriving) * probs_[slot.last]};
-      scores_[i] = staying_[i + 1].sum();
-      best = std::max(best, scores_[i]);
-      least = std::min(least, scores_[i]);
+      const Slot slot = slots_[i];
+      const double in_blank = sums_[2 * i + 2] * of_blank;
+      double arriving = sums_[slot.source];
+      if (context_) arriving *= worths_[i].factor;
+      const double in_label = (in_label_[i] + arriving) * probs_[slot.last];
+      staying_in_label_[i] = in_label;
+      staying_sums_[2 * i + 3] = in_blank;
+      staying_sums_[2 * i + 2] = scores_[i] = in_blank + in_label;
     }
-    best_staying_ = best;
-    least_staying_ = least;
+    num_scores_ = num_active;
+    best_staying_ = largest(scores_.data(), static_cast<int32_t>(num_active));
+    least_staying_ = smallest(scores_.data(), static_cast<int32_t>(num_active));
   }
 
   // Lists the labels that some prefix may be extended by, likeliest first.
   template <typename Float>
   void choose_labels(const Float* log_probs, double peak, double floor) {
-    double most_continuing = 0.0, most_other = 0.0;
-    for (size_t i = 0; i < slots_.size(); ++i) {
-      const auto& gains = slots_[i].gains;
-      most_continuing = std::max(most_continuing, sums_[i] * gains.inside);
-      most_other = std::max(most_other, sums_[i] * gains.other);
+    double most_continuing = 0.0, most_other = most_;
+    if (context_) {
+      most_other = 0.0;
+      for (size_t i = 0; i < slots_.size(); ++i) {
+        const Gains& gains = worths_[i].gains;
+        most_continuing = std::max(most_continuing, sums_[2 * i + 2] * gains.inside);
+        most_other = std::max(most_other, sums_[2 * i + 2] * gains.other);
+      }
     }
     // Slightly lower than need be, as the exact comparison follows in `extend_by`.
     const auto needed = [floor, this](double most) {
@@ -278,116 +282,139 @@ class PrefixSearch {
     };
     std::sort(continuing_.begin(), continuing_.end(), is_likelier);
     std::sort(others_.begin(), others_.end(), is_likelier);
+    bits_listed_ = 0;
+    for (const LabelProb& one : continuing_) bits_listed_ |= bit_of(one.label);
   }
 
   // Lists the extensions that may survive, and raises the floor by them.
   void extend(double& best, double& floor) {
     arrived_.assign(slots_.size() + 1, 0);
-    for (const Slot& slot : slots_) arrived_[slot.parent] |= bit_of(slot.last);
-    most_scores_ = scores_.size() + static_cast<size_t>(pruning_.beam);
-    for (const auto& [label, of_label] : others_) {
-      bool is_any = false;
-      for (size_t i = 0; i < slots_.size(); ++i) {
-        if (!(sums_[i] * slots_[i].gains.other * of_label >= floor)) continue;
-        is_any = true;
-        extend_by(label, of_label, i, best, floor);
-      }
-      if (!is_any) break;
-    }
-    if (!continuing_.empty()) extend_words(best, floor);
-  }
-
-  // Goes on with words: by many labels, of which each prefix takes few.
-  void extend_words(double& best, double& floor) {
-    uint64_t listed = 0;
-    for (const LabelProb& one : continuing_) listed |= bit_of(one.label);
+    for (const Slot& slot : slots_) arrived_[slot.source / 2] |= bit_of(slot.last);
+    const auto beam = static_cast<size_t>(pruning_.beam);
+    size_t most_scores = num_scores_ + beam;
     for (size_t i = 0; i < slots_.size(); ++i) {
-      const Slot& slot = slots_[i];
-      const double inside = slot.labels_inside & listed ? sums_[i] * slot.gains.inside : 0.0;
-      const double leaving = sums_[i] * slot.gains.leaving;
-      const double reach = std::max(inside, leaving);
-      for (const auto& [label, of_label] : continuing_) {
-        if (reach * of_label < floor) break;
-        const double most = (slot.labels_inside & bit_of(label) ? inside : leaving) * of_label;
-        if (most >= floor && most > 0.0) extend_by(label, of_label, i, best, floor);
+      make_room(num_scores_ + others_.size() + continuing_.size());
+      if (context_) {
+        extend_in_context(i, best, floor);
+      } else {
+        extend_freely(i, best, floor);
+      }
+      if (num_scores_ > most_scores) {
+        floor = cut_off(floor, best);
+        most_scores = num_scores_ + beam;
       }
     }
   }
 
-  void extend_by(int32_t label, double of_label, size_t i, double& best, double& floor) {
-    const Slot& slot = slots_[i];
-    const double mass = (label == slot.last ? masses_[i + 1].in_blank : sums_[i]) * of_label;
-    const double score = mass * tree_.factor_to(slot.node, label);
-    if (score < floor || score <= 0.0) return;
-    if (arrived_[i + 1] & bit_of(label)) {
-      const int32_t child = tree_.find(slot.node, label);
-      if (child >= 0 && tree_.slot(child) >= 0) return;
+  // Extends a prefix where all are worth the same.
+  void extend_freely(size_t i, double& best, double& floor) {
+    constexpr size_t kAtOnce = 4;  // mostly there are no more, and a break is hard to foresee
+    const double mass = sums_[2 * i + 2];
+    for (size_t k = 0; k < others_.size(); ++k) {
+      const auto [label, of_label] = others_[k];
+      if (k >= kAtOnce && !(mass * of_label >= floor)) break;
+      extend_by(label, of_label, i, 1.0, best, floor);
     }
-    growths_.push_back({score, static_cast<int32_t>(i), label});
-    scores_.push_back(score);
-    if (score > best) {
+  }
+
+  void extend_in_context(size_t i, double& best, double& floor) {
+    const double mass = sums_[2 * i + 2];
+    const Worth& worth = worths_[i];
+    const int32_t node = slots_[i].node;
+    for (const auto& [label, of_label] : others_) {
+      if (!(mass * worth.gains.other * of_label >= floor)) break;
+      extend_by(label, of_label, i, tree_.factor_to(node, label), best, floor);
+    }
+    // Labels that go on with a word are many, of which a prefix takes few.
+    if (continuing_.empty()) return;
+    const double inside = worth.labels_inside & bits_listed_ ? mass * worth.gains.inside : 0.0;
+    const double leaving = mass * worth.gains.leaving;
+    const double reach = std::max(inside, leaving);
+    for (const auto& [label, of_label] : continuing_) {
+      if (reach * of_label < floor) break;
+      const double most = (worth.labels_inside & bit_of(label) ? inside : leaving) * of_label;
+      if (most >= floor && most > 0.0)
+        extend_by(label, of_label, i, tree_.factor_to(node, label), best, floor);
+    }
+  }
+
+  // Lists an extension that is worth `factor`. Whether it counts is as hard to foresee as a coin, so
+  // no branch depends on it.
+  void extend_by(int32_t label, double of_label, size_t i, double factor, double& best,
+                 double& floor) {
+    const double mass = sums_[2 * i + 2 + (label == slots_[i].last)] * of_label;
+    const double score = mass * factor;
+    scores_[num_scores_] = score;
+    growths_[num_scores_ - slots_.size()] = {score, static_cast<int32_t>(i), label};
+    const bool counts = (score >= floor) & (score > 0.0) & !has_active_child(i, label);
+    num_scores_ += counts;
+    if (counts & (score > best)) {
       best = score;
       floor = std::max(floor, pruning_.threshold * best);
     }
-    if (scores_.size() > most_scores_) {
-      floor = std::max(floor, cut_off());
-      most_scores_ = scores_.size() + static_cast<size_t>(pruning_.beam);
-    }
   }
 
-  // The `rank`-th largest score: counted by half powers of two first, as few share one.
-  double score_of_rank(size_t rank) {
-    constexpr int kNumBins = 128, kBinShift = 51;
-    const auto bits_of = [](double score) {
-      uint64_t bits;
-      std::memcpy(&bits, &score, sizeof bits);
-      return bits >> kBinShift;
+  bool has_active_child(size_t i, int32_t label) const {
+    if (!(arrived_[i + 1] & bit_of(label))) return false;
+    if (pruning_.num_symbols <= kNumBits) return true;  // each label has a bit of its own
+    const int32_t child = tree_.find(slots_[i].node, label);
+    return child >= 0 && tree_.slot(child) >= 0;
+  }
+
+  void make_room(size_t num_scores) {
+    if (scores_.size() >= num_scores) return;
+    scores_.resize(2 * num_scores);
+    growths_.resize(2 * num_scores);
+  }
+
+  // A score that as many scores reach as the beam has room for, or, and then true, the last one that
+  // there is room for, which several share; `floor` where there are no more. Found by halving what
+  // lies between: counting is fast.
+  std::pair<double, bool> last_score(double floor, double best) const {
+    const auto beam = static_cast<std::ptrdiff_t>(pruning_.beam);
+    const auto end = scores_.begin() + static_cast<std::ptrdiff_t>(num_scores_);
+    const auto count = [&](double score) {
+      return std::count_if(scores_.begin(), end, [=](double other) { return other >= score; });
     };
-    const uint64_t highest = bits_of(*std::max_element(scores_.begin(), scores_.end()));
-    const auto bin_of = [&](double score) {
-      return std::min<uint64_t>(highest - bits_of(score), kNumBins - 1);
-    };
-    uint32_t counts[kNumBins] = {};
-    for (const double score : scores_) ++counts[bin_of(score)];
-    size_t bin = 0;
-    for (; counts[bin] < rank; ++bin) rank -= counts[bin];
-    ranked_.resize(scores_.size());
-    size_t num_ranked = 0;
-    for (const double score : scores_) {
-      ranked_[num_ranked] = score;
-      num_ranked += bin_of(score) == bin;
+    if (end - scores_.begin() <= beam || count(floor) <= beam) return {floor, false};
+    uint64_t low = bits_of(floor), high = bits_of(best) + 1;
+    while (high - low > 1) {
+      const uint64_t middle = low + (high - low) / 2;
+      const auto reached = count(from_bits(middle));
+      if (reached == beam) return {from_bits(middle), false};
+      (reached > beam ? low : high) = middle;
     }
-    const auto at = ranked_.begin() + static_cast<std::ptrdiff_t>(rank - 1);
-    std::nth_element(ranked_.begin(), at, ranked_.begin() + static_cast<std::ptrdiff_t>(num_ranked),
-                     std::greater<double>());
-    return *at;
+    return {from_bits(low), true};
   }
 
   // Drops extensions below the last score that the beam has room for; returns that score.
-  double cut_off() {
-    const auto beam = static_cast<size_t>(pruning_.beam);
-    if (scores_.size() <= beam) return 0.0;
-    if (scores_.size() == num_cut_) return cut_;  // nothing has come since
-    const double least = score_of_rank(beam);
-    growths_.erase(std::remove_if(growths_.begin(), growths_.end(),
-                                  [least](const Growth& growth) { return growth.score < least; }),
-                   growths_.end());
-    scores_.resize(slots_.size());
-    for (const Growth& growth : growths_) scores_.push_back(growth.score);
-    num_cut_ = scores_.size();
-    cut_ = least;
+  double cut_off(double floor, double best) {
+    const double least = last_score(floor, best).first;
+    keep_growths([least](double score) { return score >= least; });
     return least;
   }
 
-  // Of several prefixes with the last score that the beam has room for, forgets those that come
-  // last: extensions after those that stay, then by the numbers of their parents and labels.
+  template <typename Survives>
+  void keep_growths(const Survives& survives) {
+    const size_t num_active = slots_.size();
+    size_t kept = num_active;
+    for (size_t at = num_active; at < num_scores_; ++at) {
+      growths_[kept - num_active] = growths_[at - num_active];
+      scores_[kept] = scores_[at];
+      kept += survives(scores_[at]);
+    }
+    num_scores_ = kept;
+  }
+
+  // Of the prefixes with the last score that the beam has room for, forgets those that come last:
+  // extensions after those that stay, then by the numbers of their parents and labels.
   void break_ties(double least) {
-    const auto num_above = std::count_if(scores_.begin(), scores_.end(),
-                                         [least](double score) { return score > least; });
+    const auto end = scores_.begin() + static_cast<std::ptrdiff_t>(num_scores_);
+    const auto num_above =
+        std::count_if(scores_.begin(), end, [least](double score) { return score > least; });
     const auto room = pruning_.beam - num_above;
-    if (std::count(scores_.begin(), scores_.end(), least) <= room) return;
     std::vector<size_t> tied;
-    for (size_t at = 0; at < scores_.size(); ++at)
+    for (size_t at = 0; at < num_scores_; ++at)
       if (scores_[at] == least) tied.push_back(at);
     const auto key = [this](size_t at) {
       const size_t num_active = slots_.size();
@@ -401,60 +428,71 @@ class PrefixSearch {
 
   // Makes the best prefixes whose scores are above a floor the active ones: first those that stay,
   // in their old order, then the new ones, in that of their parents and labels.
-  void choose_survivors(double floor) {
+  void choose_survivors(double floor, double best) {
+    const auto [least, is_shared] = last_score(floor, best);
+    if (is_shared) break_ties(least);
+    const auto survives = [=](double score) { return (score >= least) & (score > floor); };
     const size_t num_active = slots_.size();
-    const double least = cut_off();
-    if (scores_.size() > static_cast<size_t>(pruning_.beam)) break_ties(least);
-    const auto survives = [&](size_t at) { return (scores_[at] >= least) & (scores_[at] > floor); };
-    size_t num_new = 0;
-    for (size_t k = 0; k < growths_.size(); ++k) {
-      growths_[num_new] = growths_[k];
-      num_new += survives(num_active + k);
-    }
-    growths_.resize(num_new);
-    std::sort(growths_.begin(), growths_.end(), [](const Growth& a, const Growth& b) {
-      return a.slot != b.slot ? a.slot < b.slot : a.label < b.label;
-    });
-    new_slots_.clear();
-    const int32_t num_nodes = tree_.size();
-    bool has_returned = false;  // some new one was active before, so that it may have children
-    for (const Growth& growth : growths_) {
-      const int32_t node = tree_.grow(slots_[growth.slot].node, growth.label);
-      has_returned = has_returned || node < num_nodes;
-      new_slots_.push_back(make_slot(node, growth.label));
-    }
-    moved_.assign(num_active + 1, 0);
+    keep_growths(survives);
+    const size_t num_new = num_scores_ - num_active;
+    const bool has_returned = make_new_slots(num_new);
+    moved_.resize(num_active + 1);
     size_t num_old = 0;
     for (size_t i = 0; i < num_active; ++i) {
-      if (!survives(i)) {
-        tree_.set_slot(slots_[i].node, -1);
-        continue;
-      }
-      if (num_old != i) {
-        slots_[num_old] = slots_[i];
-        masses_[num_old + 1] = masses_[i + 1];
-        tree_.set_slot(slots_[i].node, static_cast<int32_t>(num_old));
-      }
-      moved_[i + 1] = static_cast<int32_t>(++num_old);
+      slots_[num_old] = slots_[i];
+      sums_[2 * num_old + 2] = sums_[2 * i + 2];
+      sums_[2 * num_old + 3] = sums_[2 * i + 3];
+      in_label_[num_old] = in_label_[i];
+      if (context_) worths_[num_old] = worths_[i];
+      const bool is_kept = survives(scores_[i]);
+      tree_.set_slot(slots_[i].node, is_kept ? static_cast<int32_t>(num_old) : -1);
+      num_old += is_kept;
+      moved_[i + 1] = is_kept ? static_cast<uint32_t>(num_old) : 0;
     }
     slots_.resize(num_old);
-    masses_.resize(num_old + 1);
-    for (Slot& slot : slots_) slot.parent = moved_[slot.parent];
-    for (size_t k = 0; k < num_new; ++k) {
-      new_slots_[k].parent = moved_[growths_[k].slot + 1];
-      tree_.set_slot(new_slots_[k].node, static_cast<int32_t>(slots_.size()));
-      slots_.push_back(new_slots_[k]);
-      masses_.push_back({0.0, growths_[k].score});
+    slots_.insert(slots_.end(), new_slots_.begin(), new_slots_.end());
+    for (Slot& slot : slots_) slot.source = 2 * moved_[slot.source / 2] + slot.source % 2;
+    sums_.resize(2 * slots_.size() + 2);
+    in_label_.resize(slots_.size());
+    if (context_) worths_.resize(num_old);
+    for (size_t i = num_old; i < slots_.size(); ++i) {
+      sums_[2 * i + 2] = in_label_[i] = growths_[i - num_old].score;
+      sums_[2 * i + 3] = 0.0;
+      tree_.set_slot(slots_[i].node, static_cast<int32_t>(i));
+      if (context_) worths_.push_back(worth_of(slots_[i].node));
     }
     if (has_returned) find_parents();
     list_last_labels();
   }
 
+  // Makes slots of the growths, which are in the order of their parents; returns whether one of them
+  // was active before, so that it may have children.
+  bool make_new_slots(size_t num_new) {
+    const auto stop = growths_.begin() + static_cast<std::ptrdiff_t>(num_new);
+    const auto by_label = [](const Growth& a, const Growth& b) { return a.label < b.label; };
+    for (auto first = growths_.begin(), next = first; first != stop; first = next) {
+      while (next != stop && next->slot == first->slot) ++next;
+      if (next - first > 1) std::sort(first, next, by_label);
+    }
+    new_slots_.clear();
+    const int32_t num_nodes = tree_.size();
+    bool has_returned = false;
+    for (size_t k = 0; k < num_new; ++k) {
+      const auto [score, slot, label] = growths_[k];
+      const Slot& parent = slots_[slot];
+      const int32_t node = tree_.grow(parent.node, label);
+      has_returned = has_returned || node < num_nodes;
+      new_slots_.push_back(
+          {node, label, 2 * static_cast<uint32_t>(slot) + 2 + (label == parent.last)});
+    }
+    return has_returned;
+  }
+
   // Notes parents that are active again.
   void find_parents() {
     for (Slot& slot : slots_)
-      if (!slot.parent && slot.node != kRootNode)
-        slot.parent = tree_.slot(tree_.parent(slot.node)) + 1;
+      if (slot.source < 2 && slot.node != kRootNode)
+        slot.source += 2 * static_cast<uint32_t>(tree_.slot(tree_.parent(slot.node)) + 1);
   }
 
   void list_last_labels() {
@@ -472,7 +510,7 @@ class PrefixSearch {
   double prob(const Float* log_probs, int32_t k, double peak) {
     if (probs_frame_[k] != frame_) {
       probs_frame_[k] = frame_;
-      probs_[k] = std::exp(static_cast<double>(log_probs[k]) - peak) * pending_scale_;
+      probs_[k] = exp_below_one(static_cast<double>(log_probs[k]) - peak) * pending_scale_;
     }
     return probs_[k];
   }
@@ -483,23 +521,27 @@ class PrefixSearch {
   const Context* context_;
   PrefixTree tree_;
   double least_log_prob_;
-  double log_peaks_ = 0.0;
+  std::vector<double> peaks_;  // the largest log-probability of each frame
+  double log_peaks_ = 0.0;     // their sum
   int64_t exponent_ = 0;
   int pending_exponent_ = 0;  // the next frame divides masses by its power of two
   double pending_scale_ = 1.0;
   int64_t frame_ = 0;
   double best_staying_ = 0.0, least_staying_ = 0.0;
+  double most_ = 1.0;  // the largest mass
   std::vector<Slot> slots_, new_slots_;
-  std::vector<Mass> masses_, staying_;  // nothing, for a parent that is not there; then each slot's
-  std::vector<int32_t> moved_;          // where each of these masses has come to; 0 for nowhere
+  std::vector<Worth> worths_;  // of each slot; empty without a context
+  // Nothing twice, for a parent that is not there; then each slot's mass, and that of its paths that
+  // end in blank.
+  std::vector<double> sums_, staying_sums_;
+  std::vector<double> in_label_, staying_in_label_;  // of the paths that end in the last label
+  std::vector<uint32_t> moved_;  // where each of these pairs has come to; 0 for nowhere
   std::vector<int32_t> last_labels_;
-  std::vector<Growth> growths_;
-  std::vector<double> sums_;             // of each slot: its mass
-  std::vector<double> scores_, ranked_;  // of the slots as they stay, then of the growths
-  size_t most_scores_ = 0;  // before they are cut off
-  size_t num_cut_ = 0;      // scores when they were last cut off, at which score
-  double cut_ = 0.0;
+  std::vector<Growth> growths_;  // from here on only the first `num_scores_` less the slots count
+  std::vector<double> scores_;  // of the slots as they stay, then of the growths
+  size_t num_scores_ = 0;
   std::vector<LabelProb> continuing_, others_;  // labels that go on with a word, and all others
+  uint64_t bits_listed_ = 0;                    // of `continuing_`
   std::vector<double> probs_;          // of this frame, computed when first asked for
   std::vector<int64_t> probs_frame_;
   std::vector<int64_t> label_listed_;  // when a label was last put among last_labels_

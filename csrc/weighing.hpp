@@ -12,7 +12,7 @@
 #include <limits>
 #include <vector>
 
-#include "largest.hpp"
+#include "floats.hpp"
 #include "prefix_tree.hpp"
 
 namespace ctcasr {
@@ -39,27 +39,27 @@ class Weighing {
     for (const int32_t node : nodes) places_.push_back(place[node]);
   }
 
-  // The log-mass of each prefix as a whole text.
+  // The log-mass of each prefix as a whole text. `peaks` are the largest values of all frames.
   template <typename Float>
-  std::vector<double> weigh(const Float* log_probs, int64_t num_frames, int32_t num_symbols,
-                            int32_t blank) {
+  std::vector<double> weigh(const Float* log_probs, int64_t num_frames, const double* peaks,
+                            int32_t num_symbols, int32_t blank) {
     begin(num_symbols);
     double log_peaks = 0.0, scale = 1.0;  // the next frame multiplies all masses by this
     int64_t exponent = 0;                 // they are counted in units of exp(log_peaks) 2^exponent
     int power = 0;
     for (int64_t t = 0; t < num_frames; ++t) {
       const Float* frame = log_probs + t * num_symbols;
-      const double peak = largest(frame, num_symbols);
+      const double peak = peaks[t];
       log_peaks += peak;
       exponent += power;
       widen();
-      const auto prob = [&](int32_t label) { return std::exp(frame[label] - peak) * scale; };
+      const auto prob = [&](int32_t label) { return exp_below_one(frame[label] - peak) * scale; };
       for (const int32_t label : labels_) probs_[label] = prob(label);
       const double most = step(prob(blank));
       if (most < kTiny) return std::vector<double>(places_.size(), kForbidden);
       narrow(kNegligible * most);
-      std::frexp(most, &power);
-      scale = std::ldexp(1.0, -power);
+      power = exponent_of(most);
+      scale = power_of_two(-power);
     }
     const double log_scale = log_peaks + static_cast<double>(exponent) * kLn2;
     std::vector<double> weighed;

@@ -198,6 +198,16 @@ def test_the_core_itself_refuses_another_number_of_symbols(num_symbols):
         decoder.decode([wrong], count=1, certify=False, workers=1)
 
 
+@needs_core
+def test_the_core_itself_refuses_frames_that_it_has_not_searched():
+    stream = core_decoder().stream()
+    frames = random_log_probs(num_frames=5, num_symbols=3, seed=0)
+    stream.advance(frames[:4])
+
+    with pytest.raises(ValueError, match="5 frames but the search was given 4"):
+        stream.found(frames, count=1)
+
+
 @pytest.mark.parametrize("use_core", [None, False])
 @pytest.mark.parametrize("workers", [2, 5, 1000])
 def test_workers_change_nothing(workers, use_core):
