@@ -4,8 +4,10 @@ recordings     samples at the model's rate; one item for each channel, where cha
 pen strokes    features along the pen's way, and the strokes that they are of
 """
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -74,12 +76,11 @@ def read_items(
         return _read_channels(utterance, frontend, split_channels=split_channels, content=content)
     _require(utterance, Modality.INK)
     if content is not None:
-        raise ItemError(
-            f"{utterance.id}: pen strokes are read from files only; write them into one and name it"
+        ink = _read_ink_bytes(content, item=utterance.id)
+    else:
+        ink = read_ink(
+            utterance.path, item=utterance.id, index=utterance.index, traces=utterance.traces
         )
-    ink = read_ink(
-        utterance.path, item=utterance.id, index=utterance.index, traces=utterance.traces
-    )
     return [ink_item(ink, frontend, item=utterance.id, source=str(utterance.path))]
 
 
@@ -105,6 +106,15 @@ def unread_item(utterance: Utterance) -> Item:
         channel=utterance.channel,
         offset=utterance.offset,
     )
+
+
+def _read_ink_bytes(content: bytes, *, item: str) -> Ink:
+    """Return the ink of an XML or JSON file that came without a name."""
+    suffix = ".json" if content.lstrip()[:1] == b"[" else ".xml"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"{item}{suffix}")
+        path.write_bytes(content)
+        return read_ink(path, item=item)
 
 
 def _require(utterance: Utterance, modality: Modality) -> None:

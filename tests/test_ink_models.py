@@ -126,6 +126,22 @@ def test_a_folder_of_ink_is_read_and_what_is_not_ink_is_named(ctcasr, ink_run, t
     )
 
 
+@pytest.mark.parametrize("form", ["inkml", "json", "nothing"])
+def test_ink_comes_from_standard_input_too(ctcasr, ink_run, tmp_path, form):
+    ink = write_letters("lot", seed=2)
+    write_inkml(tmp_path / "one.inkml", [(ink, None)])
+    strokes = json.dumps([stroke.tolist() for stroke in ink.strokes()]).encode()
+    content = {"inkml": (tmp_path / "one.inkml").read_bytes(), "json": strokes, "nothing": b""}
+
+    ended = ctcasr("transcribe", "-m", ink_run.folder, "-", stdin=content[form])
+
+    if form == "nothing":
+        assert (ended.status, ended.out) == (3, "\n")
+        assert "is not well-formed XML" in ended.err
+    else:
+        assert (ended.status, ended.out) == (0, "lot\n")
+
+
 def test_a_model_of_recordings_refuses_ink(ctcasr, tone_run, ink_run):
     ended = ctcasr("transcribe", "-m", tone_run.folder, ink_run.manifest)
 

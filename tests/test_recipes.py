@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from ctcasr.config import DecodeConfig, load_config
 from ctcasr.decoding import read_arpa
-from ctcasr.errors import AudioError, ConfigError, ManifestError
+from ctcasr.errors import AudioError, ConfigError, InkError, ManifestError
+from ctcasr.frontends.ink_files import read_ink
 from ctcasr.frontends.waveform import read_audio
-from ctcasr.manifest import read_manifest, write_manifest
+from ctcasr.manifest import Modality, read_manifest, write_manifest
 from ctcasr.pipeline.run_folder import changed_keys
 from ctcasr.scoring import Reference, score_utterances
 from ctcasr.training.interruption import Interrupted
@@ -40,6 +41,9 @@ from recipes.en_alnum.speechocean import is_digit_string, read_speechocean
 from recipes.experiment import CONF, configure, run_recipe
 from recipes.fsdd.prepare import DIGITS, LONGEST_STRING, STRINGS_PER_SPEAKER
 from recipes.fsdd.prepare import prepare as prepare_fsdd
+from recipes.gw_online.prepare import prepare as prepare_gw
+from recipes.iam_ondb.prepare import prepare as prepare_iam
+from recipes.iam_ondb.prepare import tidy
 from recipes.librispeech.prepare import prepare as prepare_librispeech
 from recipes.rescoring import score_together
 from recipes.timit.phones import PHONES_39, PHONES_48, counted_phones, learned_phones
@@ -774,6 +778,104 @@ def test_the_yesno_recipe_trains_judges_and_goes_on(tmp_path):
     assert (tmp_path / "run" / "eval" / "test" / "results.json").is_file()
 
 
+# --- pen strokes
+
+
+def write_gw(root):
+    """Three words on pages 0, 2 and 6 of eight, as they are downloaded."""
+    for page in range(8):
+        lines = ["the", "10 20 0", "12.6 18 0", "14 20 1", "20 20 0"]
+        write_lines(root / f"27{page}027{page}" / f"14266198598{page}_the.txt", lines)
+    return root
+
+
+def test_gw_online_is_split_by_page(tmp_path):
+    manifests = prepare_gw(write_gw(tmp_path / "gw"), tmp_path / "out")
+
+    assert ids(manifests.test) == ["2720272-142661985982_the", "2770277-142661985987_the"]
+    assert ids(manifests.dev) == ["2760276-142661985986_the"]
+    assert len(ids(manifests.train)) == 5
+    (word,) = read(manifests.dev)
+    assert (word.text, word.group, word.modality) == ("the", "2760276", Modality.INK)
+    ink = read_ink(word.path, item=word.id, index=word.index)
+    assert (ink.points - ink.points[0]).tolist() == [[0, 0], [3, -2], [4, 0], [10, 0]]
+    assert ink.pen_up.tolist() == [False, False, True, True]  # the last point ends a stroke
+
+
+def test_a_damaged_word_of_gw_online_is_named(tmp_path):
+    write_lines(write_gw(tmp_path) / "2700270" / "1_bad.txt", ["bad", "1 2"])
+
+    with pytest.raises(InkError, match=r"1_bad\.txt: no lines of x, y and pen state"):
+        prepare_gw(tmp_path, tmp_path / "out")
+
+
+IAM_FORMS = {"trainset": "a01-000u", "testset_v": "a01-001w", "testset_t": "b02-000x"}
+
+
+def write_iam(root, forms=IAM_FORMS):
+    """Two lines of each form, in the layout of the downloads."""
+    stroke = '<Stroke><Point x="1" y="2" time="0.1"/><Point x="3" y="2" time="0.2"/></Stroke>'
+    session = (
+        f"<WhiteboardCaptureSession><StrokeSet>{stroke}</StrokeSet></WhiteboardCaptureSession>"
+    )
+    for name, form in forms.items():
+        place = Path(form[:3]) / form[:7]
+        for line in (1, 2):
+            write_lines(root / "lineStrokes" / place / f"{form}-{line:02}.xml", [session])
+        text = ["OCR:", "", "not THIS", "", "CSR:", "", f"Mr . {name} said :", '" yes "']
+        write_lines(root / "ascii" / place / f"{form}.txt", text)
+        write_lines(root / f"{name}.txt", [f" {form}", " "])
+    return root
+
+
+def test_iam_ondb_is_split_by_the_lists_and_its_texts_are_tidied(tmp_path):
+    manifests = prepare_iam(write_iam(tmp_path / "iam"), tmp_path / "out")
+
+    assert ids(manifests.train) == ["a01-000u-01", "a01-000u-02"]
+    assert [u.text for u in read(manifests.dev)] == ["Mr. testset_v said:", '"yes"']
+    assert ids(manifests.dev2) == ["b02-000x-01", "b02-000x-02"]
+    assert manifests.test is None
+    assert read_ink(read(manifests.dev)[0].path, item="x").num_strokes == 1
+    assert manifests.lm_text.read_text(encoding="utf-8").splitlines()[0] == "Mr. trainset said:"
+
+
+def test_texts_of_other_sets_stay_out_of_the_language_model(tmp_path):
+    forms = {**IAM_FORMS, "testset_f": "a01-000x"}  # the text of the training form again
+    manifests = prepare_iam(write_iam(tmp_path / "iam", forms), tmp_path / "out")
+
+    assert manifests.test is not None
+    assert manifests.lm_text.read_text(encoding="utf-8") == ""
+
+
+def test_a_form_with_other_lines_than_strokes_is_named(tmp_path):
+    root = write_iam(tmp_path / "iam")
+    (root / "lineStrokes/a01/a01-000/a01-000u-02.xml").unlink()
+
+    with pytest.raises(
+        ManifestError, match=r"a01-000u\.txt: 2 lines of text, and 1 files of strok"
+    ):
+        prepare_iam(root, tmp_path / "out")
+
+
+@pytest.mark.parametrize("prepare", [prepare_gw, prepare_iam])
+def test_a_folder_without_ink_says_where_to_get_it(prepare, tmp_path):
+    with pytest.raises(ManifestError, match="licence: for non-commercial research"):
+        prepare(tmp_path, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("written", "tidied"),
+    [
+        ("Mr . Foot ' s line , as it was ( once ) .", "Mr. Foot's line, as it was (once)."),
+        ('"That cannot be" , he said', '"That cannot be", he said'),
+        ('to " prop up " an', 'to "prop up" an'),
+        ("the Foot - Griffiths line", "the Foot - Griffiths line"),
+    ],
+)
+def test_tidy_attaches_punctuation(written, tidied):
+    assert tidy(written) == tidied
+
+
 # --- the packs
 
 
@@ -853,3 +955,15 @@ def test_en_alnum_learns_from_all_that_no_pack_reserves(tmp_path):
         u.id.split("/")[1] for u in utterances
         if u.extra["corpus"] == "speechocean" and is_digit_string(u)
     }  # fmt: skip
+
+
+@pytest.mark.corpus
+def test_the_packs_of_ink_have_their_splits_and_readable_ink(tmp_path):
+    words = prepare_gw(pack("gwonline"), tmp_path / "gw")
+    lines = prepare_iam(pack("iamondb"), tmp_path / "iam")
+
+    assert [len(ids(m)) for m in (words.train, words.dev, words.test)] == [3_421, 448, 991]
+    assert [len(ids(m)) for m in (lines.train, lines.dev, lines.dev2)] == [5_364, 1_438, 1_518]
+    for manifest in (words.test, lines.dev):
+        for item in read(manifest)[::50]:
+            assert len(read_ink(item.path, item=item.id, index=item.index)) > 1

@@ -28,6 +28,7 @@ from ctcasr.pipeline.inputs import Input
 from ctcasr.pipeline.transcribe import Tally, transcribe_inputs
 from ctcasr.recognizer import Recognizer
 from ctcasr.reporting.html.drawing import AlignedText, Picture, draw_utterance
+from ctcasr.reporting.html.page import describe_length
 from ctcasr.reporting.html.utterances import ShownUtterance, render_utterances
 from ctcasr.reporting.html.views import Spectrogram, View, WrittenLine
 from ctcasr.scoring import align_tokens
@@ -257,7 +258,7 @@ def _pairs(reference: str | None, output: str) -> list[tuple[str | None, str | N
 def _facts(transcript: Transcript) -> list[tuple[str, str]]:
     facts = []
     if transcript.duration is not None:
-        facts.append(("length", f"{transcript.duration:.2f} {transcript.axis}"))
+        facts.append(("length", describe_length(transcript.duration, transcript.axis)))
     if transcript.confidence is not None:
         facts.append((f"{transcript.confidence_kind} confidence", f"{transcript.confidence:.3f}"))
     return facts

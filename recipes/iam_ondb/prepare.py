@@ -85,7 +85,7 @@ def prepare(corpus: Path, out: Path) -> IamManifests:
             f"{corpus}: no lines of {', '.join(sorted(missing))}; unpack the download again: "
             f"{SOURCE.address}"
         )
-    every = len(sets["dev"]) / _WATCHED
+    every = max(1.0, len(sets["dev"]) / _WATCHED)
     watch = [sets["dev"][int(n * every)] for n in range(min(_WATCHED, len(sets["dev"])))]
     paths = write_sets(out, sets)
     paths |= write_sets(out, {"watch": watch})

@@ -178,17 +178,25 @@ def _draw_time(picture: Picture, top: float) -> list[str]:
         steps = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
     step = next((s for s in steps if picture.extent / s <= _TICKS), 2 * steps[-1])
     parts = ['<g class="axis">']
+    grid_top = _GAP if picture.view.is_on_axis else _GAP + _PICTURE
     for index in range(int(picture.extent / step + 1e-9) + 1):
         at = _x(picture, index * step)
         parts.append(
-            f'<line class="grid" x1="{at:.1f}" y1="{_GAP}" x2="{at:.1f}" y2="{top + 3}" '
+            f'<line class="grid" x1="{at:.1f}" y1="{grid_top}" x2="{at:.1f}" y2="{top + 3}" '
             f'stroke-opacity=".6"/>'
         )
         parts.append(
             f'<text x="{at:.1f}" y="{top + 16}" text-anchor="middle">'
-            f"{index * step:g} {picture.unit}</text>"
+            f"{_tick(picture, index, step)}</text>"
         )
     return [*parts, "</g>"]
+
+
+def _tick(picture: Picture, index: int, step: float) -> str:
+    """Return what stands at a tick; a long unit at the first one only."""
+    if picture.unit == "s" or index == 0:
+        return f"{index * step:g} {picture.unit}"
+    return f"{index * step:g}"
 
 
 def _name(name: str, y: float) -> str:

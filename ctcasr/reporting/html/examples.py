@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ctcasr.reporting.html.page import describe_length
 from ctcasr.reporting.html.utterances import ShownUtterance
 from ctcasr.scoring.alignment import align_tokens
 
@@ -94,7 +95,8 @@ def describe(utterance: Utterance) -> list[tuple[str, str]]:
         facts.append(("speaker", utterance["speaker"]))
     measured = utterance.get("measured") or {}
     if measured.get("duration") is not None:
-        facts.append(("length", f"{measured['duration']:.2f} {measured.get('unit', 's')}"))
+        length = describe_length(measured["duration"], measured.get("unit", "s"))
+        facts.append(("length", length))
     if measured.get("confidence") is not None:
         facts.append(("confidence", f"{measured['confidence']:.3f}"))
     if _errors(word) and measured.get("verdict"):

@@ -71,3 +71,10 @@ def seconds(duration: float | None) -> str:
     minutes, rest = divmod(round(duration), 60)
     hours, minutes_left = divmod(minutes, 60)
     return f"{hours} h {minutes_left:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def describe_length(amount: float, unit: str) -> str:
+    """Return how long an item is: "2.50 s", "107 points", "812 px"."""
+    if unit == "s":
+        return f"{amount:.2f} s"
+    return f"{amount:,.0f} {'points' if unit == 'point' else unit}"

@@ -39,6 +39,10 @@ class View(Protocol):
     def name(self) -> str:
         """What stands beside it."""
 
+    @property
+    def is_on_axis(self) -> bool:
+        """Whether it runs along the axis of what is drawn below."""
+
     def draw(self, box: Box) -> list[str]:
         """Return its SVG elements."""
 
@@ -57,6 +61,11 @@ class Spectrogram:
     def name(self) -> str:
         """What stands beside it."""
         return "spectrogram"
+
+    @property
+    def is_on_axis(self) -> bool:
+        """Whether it runs along the axis: it does."""
+        return True
 
     def draw(self, box: Box) -> list[str]:
         """Return an image that fills the box."""
@@ -87,6 +96,11 @@ class WrittenLine:
     def name(self) -> str:
         """What stands beside it."""
         return "ink"
+
+    @property
+    def is_on_axis(self) -> bool:
+        """Whether it runs along the axis: the pen goes back and forth."""
+        return False
 
     def draw(self, box: Box) -> list[str]:
         """Return the strokes, as large as they fit without distortion, and labels below."""
