@@ -109,6 +109,7 @@ def recognizer_from_file(stored: ModelFile, *, name: str, device: torch.device) 
             config.encoder,
             num_features=config.frontend.num_features,
             num_labels=len(alphabet),
+            blank=alphabet.blank,
             heads=config.heads,
             num_frame_classes=len(classes.get("frame", ())),
             num_classes=len(classes.get("utterance", ())),

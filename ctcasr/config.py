@@ -153,6 +153,51 @@ class TextConfig(Section):
         return alphabet_of_labels(self.alphabet, unit=self.unit, direction=self.direction)
 
 
+class SearchKind(StrEnum):
+    """Which heads look for the text."""
+
+    AUTO = "auto"
+    CTC = "ctc"
+    ATTENTION = "attention"
+    JOINT = "joint"
+    CTC_FIRST = "ctc_first"
+    ATTENTION_FIRST = "attention_first"
+
+    @property
+    def needs_ctc(self) -> bool:
+        """Whether the CTC head takes part."""
+        return self not in (SearchKind.AUTO, SearchKind.ATTENTION)
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether the attention decoder takes part."""
+        return self not in (SearchKind.AUTO, SearchKind.CTC)
+
+
+def choose_search(search: SearchKind, heads: HeadsConfig) -> SearchKind:
+    """Return how a model with some heads searches; not `auto`.
+
+    Raises:
+        ValueError: a head that takes part is not there.
+    """
+    has_ctc, has_attention = heads.ctc.is_present, heads.attention.is_present
+    missing = []
+    if search.needs_ctc and not has_ctc:
+        missing.append("heads.ctc")
+    if search.needs_attention and not has_attention:
+        missing.append("heads.attention")
+    if missing:
+        raise ValueError(
+            f"decode.search {search} needs {' and '.join(missing)}, whose weight is 0; set "
+            f"decode.search=auto, or train with a weight above 0"
+        )
+    if search is not SearchKind.AUTO:
+        return search
+    if has_ctc and has_attention:
+        return SearchKind.JOINT
+    return SearchKind.ATTENTION if has_attention else SearchKind.CTC
+
+
 class Segmenting(StrEnum):
     """Whether long recordings are cut before they are searched."""
 
@@ -170,9 +215,25 @@ Boost = Annotated[float, Field(gt=0)]
 class DecodeConfig(Section):
     """How text is searched for. Section `decode` of a run's YAML file."""
 
+    search: SearchKind = SearchKind.AUTO
+    """Which heads look for the text: `ctc`, `attention`, or `joint`, both in one pass; or one
+    proposes texts and both weigh them, `ctc_first` or `attention_first`. `auto` takes what the
+    model has."""
+
+    ctc_weight: float = Field(0.3, ge=0, le=1)
+    """Share of CTC in the score where both heads decide; attention has the rest."""
+
+    length_power: float = Field(0.0, ge=0)
+    """With attention: texts are ranked by their score divided by this power of their number of
+    labels; 1 is the mean per label, 0 the score itself, which prefers short texts."""
+
+    labels_per_frame: float = Field(1.0, gt=0)
+    """With attention: most labels per frame of the encoder's output, and ten more; a text that
+    would be longer is cut there, and marked."""
+
     beam: int = Field(0, ge=0)
     """Prefixes kept by prefix beam search; 0 takes the best path. Where not given, 64 with `lm`,
-    `lexicon`, `hotwords`, `rescore` or several `nbest`."""
+    `lexicon`, `hotwords`, `rescore` or several `nbest`. With attention, hypotheses; 0 is 1."""
 
     threshold: float = Field(1e-6, ge=0, lt=1)
     """Extensions with less than this share of the best prefix's probability are dropped."""
@@ -334,12 +395,12 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _some_head(self) -> Self:
         heads = self.heads
-        if not (heads.ctc.is_present or heads.frame.is_present or heads.utterance.is_present):
+        if not (heads.write_text or heads.frame.is_present or heads.utterance.is_present):
             raise ValueError(
                 "heads: none is left, since heads.ctc.weight is 0; name heads.utterance.field or "
-                "heads.frame.field, or give heads.ctc.weight 1"
+                "heads.frame.field, or give heads.ctc.weight or heads.attention.weight 1"
             )
-        if not heads.ctc.is_present and self.decode.weighs_words:
+        if not heads.write_text and self.decode.weighs_words:
             raise ValueError(
                 "decode: a language model, lexicon or hotwords need text, and heads.ctc.weight 0 "
                 "leaves no head that writes it; take them out, or give heads.ctc.weight 1"

@@ -8,17 +8,20 @@ look the same and be worse.
 
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from ctcasr.alphabet import Alphabet
-from ctcasr.config import EMBEDDED, DecodeConfig, Segmenting
+from ctcasr.alphabet import Alphabet, frames_needed
+from ctcasr.config import EMBEDDED, DecodeConfig, SearchKind, Segmenting, choose_search
 from ctcasr.decoding import (
     Hypothesis,
     NgramModel,
@@ -27,12 +30,17 @@ from ctcasr.decoding import (
     best_path,
 )
 from ctcasr.decoding.arpa import parse_arpa
+from ctcasr.decoding.attention_beam import AttentionBeamDecoder, Proposer
+from ctcasr.decoding.attention_search import LabelModel
 from ctcasr.decoding.greedy import BestPathStream
+from ctcasr.decoding.hypothesis import Times
 from ctcasr.decoding.ngram import SPACE
 from ctcasr.decoding.prefix_beam import Rescore
 from ctcasr.decoding.tokens import RECURRENT_SUFFIX
 from ctcasr.errors import ConfigError, CtcasrError, LanguageModelError, LexiconError
 from ctcasr.files import open_bytes
+from ctcasr.models.ctc import ctc_loss
+from ctcasr.models.heads import CTC_ONLY, HeadsConfig
 from ctcasr.recurrent_lm import RecurrentLm, parse_recurrent_lm
 from ctcasr.text_rules import apply_rules
 
@@ -43,7 +51,15 @@ KINDS: Mapping[str, tuple[str, type[CtcasrError]]] = {
 }
 """The settings that name a file: what it is, and the error of one that cannot be used."""
 
+LabelModels = Callable[[Sequence[Tensor]], LabelModel]
+"""(T', F) encoder frames of some items -> their attention decoder, asked step by step."""
 
+_PROPOSERS = {
+    SearchKind.ATTENTION: Proposer.ATTENTION,
+    SearchKind.JOINT: Proposer.BOTH,
+    SearchKind.CTC_FIRST: Proposer.CTC,
+    SearchKind.ATTENTION_FIRST: Proposer.ATTENTION,
+}
 _WORDS_SHOWN = 3
 
 
@@ -98,7 +114,7 @@ class WordSources:
 
 
 class TextDecoder:
-    """Best path, or prefix beam search with all that the settings ask for.
+    """Best path, prefix beam, or attention beam, with all that the settings ask for.
 
     Args:
         decode: the settings.
@@ -108,6 +124,8 @@ class TextDecoder:
         with_confidence: whether hypotheses have posteriors.
         temperature: fitted for this search, see `PrefixBeamDecoder`; None where none was.
         certify: whether to prove that nothing is more probable; see there.
+        heads: of the model.
+        attention: its attention decoder, where that takes part and something is to be decoded.
 
     Raises:
         ConfigError: settings that do not go together.
@@ -124,16 +142,25 @@ class TextDecoder:
         with_confidence: bool = True,
         temperature: float | None = None,
         certify: bool = False,
+        heads: HeadsConfig = CTC_ONLY,
+        attention: LabelModels | None = None,
     ) -> None:
-        self.description = describe_decoder(decode, sources.parts)
+        try:
+            self.search = choose_search(decode.search, heads)
+            """Which heads take part; not `auto`."""
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+        self.description = describe_decoder(decode, sources.parts, heads=heads)
         """The search and its settings, as transcripts and results name them."""
         self.confidence_kind = "posterior" if temperature is None else "calibrated"
         """What the confidences of hypotheses are, where they have any."""
         self.notes: tuple[str, ...] = ()
         """What a user should know of it, a line each."""
         self._alphabet = alphabet
-        self._search: PrefixBeamDecoder | None = None
-        if decode.beam == 0:
+        self._search: PrefixBeamDecoder | AttentionBeamDecoder | None = None
+        self._attention = attention
+        self._has_ctc = heads.ctc.is_present
+        if decode.beam == 0 and not self.search.needs_attention:
             return
         rescore: Rescore | None = None
         if sources.rescorer is not None:
@@ -141,53 +168,144 @@ class TextDecoder:
             rescore = partial(
                 _weigh_texts, sources.rescorer, gamma=decode.gamma, delta=decode.delta
             )
+        settings: dict[str, Any] = {
+            "beam": max(1, decode.beam),
+            "threshold": decode.threshold,
+            "lm": sources.lm,
+            "lm_unit": decode.lm_unit,
+            "lexicon": sources.lexicon,
+            "open_vocabulary": decode.is_open,
+            "hotwords": decode.hotwords,
+            "alpha": decode.alpha,
+            "beta": decode.beta,
+            "unknown": decode.unknown,
+            "nbest": decode.nbest,
+            "confidence": with_confidence and decode.beam > 0,
+            "temperature": 1.0 if temperature is None else temperature,
+            "rescore": rescore,
+        }
         try:
-            self._search = PrefixBeamDecoder(
-                alphabet,
-                beam=decode.beam,
-                threshold=decode.threshold,
-                label_threshold=decode.label_threshold,
-                lm=sources.lm,
-                lm_unit=decode.lm_unit,
-                lexicon=sources.lexicon,
-                open_vocabulary=decode.is_open,
-                hotwords=decode.hotwords,
-                alpha=decode.alpha,
-                beta=decode.beta,
-                unknown=decode.unknown,
-                nbest=decode.nbest,
-                confidence=with_confidence,
-                temperature=1.0 if temperature is None else temperature,
-                certify=certify,
-                rescore=rescore,
-                workers=max(1, workers),
-            )
+            if self.search.needs_attention:
+                self._search = AttentionBeamDecoder(
+                    alphabet,
+                    proposer=_PROPOSERS[self.search],
+                    ctc_weight=_share_of_ctc(decode, self.search),
+                    length_power=decode.length_power,
+                    labels_per_frame=decode.labels_per_frame,
+                    **settings,
+                )
+            else:
+                self._search = PrefixBeamDecoder(
+                    alphabet,
+                    label_threshold=decode.label_threshold,
+                    certify=certify,
+                    workers=max(1, workers),
+                    **settings,
+                )
         except ValueError as error:
             raise ConfigError(f"decode: {error}") from error
         if sources.lm is not None and self._search.unwritten_words:
             self.notes = (_describe_unwritten(sources.lm, self._search.unwritten_words),)
 
-    def __call__(self, items: Sequence[NDArray[np.float32]]) -> list[list[Hypothesis]]:
+    def __call__(
+        self, items: Sequence[NDArray[np.float32]], encoded: Sequence[Tensor] = ()
+    ) -> list[list[Hypothesis]]:
         """Return the hypotheses of each item, best first.
 
         Args:
-            items: (T', V) natural logs each.
+            items: (T', V) natural logs each; V is 0 of a model without a CTC head.
+            encoded: (T', F) encoder frames of each, where attention takes part.
         """
         if self._search is None:
             return [[best_path(item, self._alphabet)] for item in items]
+        if isinstance(self._search, AttentionBeamDecoder):
+            return self._write(self._search, items, encoded)
         lengths = [len(item) for item in items]
         padded = np.zeros((len(items), max(lengths, default=0), len(self._alphabet)), np.float32)
         for row, item in zip(padded, items, strict=True):
             row[: len(item)] = item
         return self._search(padded, lengths)
 
-    def stream(self) -> BestPathStream | StreamingDecoder:
-        """Begin a search that is given its frames bit by bit, and ends where `__call__` does."""
-        return BestPathStream(self._alphabet) if self._search is None else self._search.stream()
+    def _write(
+        self,
+        search: AttentionBeamDecoder,
+        items: Sequence[NDArray[np.float32]],
+        encoded: Sequence[Tensor],
+    ) -> list[list[Hypothesis]]:
+        """Return what the attention decoder finds; where there are no frames, nothing was said."""
+        heard = [at for at, item in enumerate(items) if len(item)]
+        found: list[list[Hypothesis]] = [[_nothing_said()] for _ in items]
+        if heard:
+            model = self._models([encoded[at] for at in heard])
+            chosen = [items[at] for at in heard]
+            texts = search(model, list(map(len, chosen)), chosen if self._has_ctc else None)
+            for at, hypotheses in zip(heard, texts, strict=True):
+                found[at] = hypotheses
+        return found
 
-    def worth(self, labels: Sequence[int]) -> float:
-        """Return what a label sequence is worth beyond its CTC log-probability, in nats."""
-        return 0.0 if self._search is None else self._search.worth(labels)
+    def _models(self, encoded: Sequence[Tensor]) -> LabelModel:
+        if self._attention is None or not len(encoded):
+            raise ConfigError(
+                f"decode.search {self.search}: attention looks at the encoder's frames, and this "
+                f"command has log-probabilities alone; set decode.search=ctc"
+            )
+        return self._attention(encoded)
+
+    def stream(self) -> BestPathStream | StreamingDecoder:
+        """Begin a search that is given its frames bit by bit, and ends where `__call__` does.
+
+        Raises:
+            ConfigError: the search needs all frames beforehand.
+        """
+        if self._search is None:
+            return BestPathStream(self._alphabet)
+        if isinstance(self._search, AttentionBeamDecoder):
+            raise ConfigError(
+                f"decode.search {self.search}: attention looks at the whole recording, and a "
+                f"stream has not ended; set decode.search=ctc"
+            )
+        return self._search.stream()
+
+    def score(
+        self,
+        texts: Sequence[tuple[int, ...] | None],
+        log_probs: NDArray[np.float32],
+        encoded: Tensor | None = None,
+    ) -> list[float]:
+        """Return what the search maximises, of each of some texts of an item.
+
+        Args:
+            texts: labels; None of one that they cannot write, which scores minus infinity.
+            log_probs: (T', V) natural logs of the item.
+            encoded: (T', F) encoder frames, where attention takes part.
+        """
+        search, scores = self._search, [-math.inf] * len(texts)
+        known = [(at, labels) for at, labels in enumerate(texts) if labels is not None]
+        if isinstance(search, AttentionBeamDecoder):
+            if not len(log_probs):
+                return [-math.inf if labels else 0.0 for labels in texts]
+            model = self._models([] if encoded is None else [encoded])
+            (found,) = search.score(
+                model, [[labels for _, labels in known]], [log_probs] if self._has_ctc else None
+            )
+            for (at, _), score in zip(known, found, strict=True):
+                scores[at] = score
+            return scores
+        for at, labels in known:
+            if frames_needed(labels) <= len(log_probs):
+                worth = 0.0 if search is None else search.worth(labels)
+                scores[at] = worth - self._ctc_loss(labels, log_probs)
+        return scores
+
+    def _ctc_loss(self, labels: tuple[int, ...], log_probs: NDArray[np.float32]) -> float:
+        loss = ctc_loss(
+            torch.from_numpy(log_probs[None].astype(np.float64)),
+            torch.tensor([len(log_probs)]),
+            torch.tensor([labels], dtype=torch.int64).reshape(1, -1),
+            torch.tensor([len(labels)]),
+            blank=self._alphabet.blank,
+        )
+        return float(loss)
 
 
 def read_sources(decode: DecodeConfig, parts: Mapping[str, ModelPart]) -> WordSources:
@@ -233,23 +351,43 @@ def read_sources(decode: DecodeConfig, parts: Mapping[str, ModelPart]) -> WordSo
     return WordSources(found, paths, lm, lexicon, rescorer)
 
 
-def describe_decoder(decode: DecodeConfig, parts: Mapping[str, ModelPart]) -> dict[str, Any]:
+def describe_decoder(
+    decode: DecodeConfig,
+    parts: Mapping[str, ModelPart],
+    *,
+    heads: HeadsConfig = CTC_ONLY,
+) -> dict[str, Any]:
     """Return the search and its settings: all that decides what text comes out.
 
     Args:
         decode: the settings.
         parts: name and hash of language model and lexicon, where they take part.
+        heads: of the model.
+
+    Raises:
+        ValueError: they cannot search so.
     """
-    if decode.beam == 0:
+    search = choose_search(decode.search, heads)
+    if decode.beam == 0 and not search.needs_attention:
         return {"search": "best_path"}
     described: dict[str, Any] = {
         "search": "prefix_beam",
-        "beam": decode.beam,
+        "beam": max(1, decode.beam),
         "threshold": decode.threshold,
     }
+    if search.needs_attention:
+        described |= {
+            "search": search.value,
+            "length_power": decode.length_power,
+            "labels_per_frame": decode.labels_per_frame,
+        }
+    if search.needs_attention and search.needs_ctc:
+        described["ctc_weight"] = decode.ctc_weight
+    if search.needs_attention and not heads.ctc.is_present:
+        described["times"] = Times.ATTENTION.value
     if decode.segment is Segmenting.NONE:
         described["segment"] = decode.segment.value
-    if decode.label_threshold:
+    if decode.label_threshold and not search.needs_attention:
         described["label_threshold"] = decode.label_threshold
     for kind, part in parts.items():
         described[kind] = {"name": part.name, "sha256": part.sha256}
@@ -266,6 +404,16 @@ def describe_decoder(decode: DecodeConfig, parts: Mapping[str, ModelPart]) -> di
     if "rescore" in parts:
         described |= {"gamma": decode.gamma, "delta": decode.delta}
     return described
+
+
+def _share_of_ctc(decode: DecodeConfig, search: SearchKind) -> float:
+    return decode.ctc_weight if search.needs_ctc else 0.0
+
+
+def _nothing_said() -> Hypothesis:
+    return Hypothesis(
+        labels=(), text="", log_prob=0.0, ctc_log_prob=0.0, find_words=tuple, confidence=1.0
+    )
 
 
 def _weigh_texts(

@@ -7,6 +7,7 @@ print(recognizer.transcribe("seven.wav").text)
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ from ctcasr.batching import pad_signals, plan_batches
 from ctcasr.config import DecodeConfig, RunConfig, Segmenting
 from ctcasr.decoder import (
     KINDS,
+    LabelModels,
     ModelPart,
     TextDecoder,
     WordSources,
@@ -45,6 +47,7 @@ from ctcasr.frontends.spectral import FrontendConfig
 from ctcasr.frontends.waveform import resample, select_channel
 from ctcasr.items import Item, ink_item, read_items
 from ctcasr.manifest.utterance import Modality, Utterance
+from ctcasr.models.attention import AttentionSteps
 from ctcasr.models.network import Network
 from ctcasr.places import make_places
 from ctcasr.streaming import EmissionStream, StreamingRecognizer, require_streamable
@@ -65,8 +68,11 @@ _DECODERS_KEPT = 4
 
 _Kept = TypeVar("_Kept")
 
-Watch = Callable[["Item", NDArray[np.float32], Sequence[Hypothesis], Transcript], None]
-"""Is shown a recording, its (T', V) log-probabilities, what was found, and its transcript."""
+Watch = Callable[
+    ["Item", NDArray[np.float32], Sequence[Hypothesis], Transcript, Tensor | None], None
+]
+"""Is shown an item, its (T', V) log-probabilities by CTC, what was found, its transcript, and its
+(T', F) encoder frames where there is an attention decoder."""
 
 
 class Recognizer:
@@ -139,8 +145,8 @@ class Recognizer:
 
     @property
     def writes_text(self) -> bool:
-        """Whether it has a CTC head; if not, all it gives is labels of recordings or of frames."""
-        return self.config.heads.ctc.is_present
+        """Whether a head writes text; if not, all it gives is labels of recordings or of frames."""
+        return self.config.heads.write_text
 
     @property
     def frame_shift(self) -> float:
@@ -228,16 +234,17 @@ class Recognizer:
             if decoder is None:
                 transcripts |= zip(batch, labelled, strict=True)
                 continue
-            rows = heard.labels
-            for index, log_probs, found, label in zip(
-                batch, rows, self._search(rows, decoder, decode), labelled, strict=True
+            found_in_batch = self._search(heard, decoder, decode)
+            for at, (index, found, label) in enumerate(
+                zip(batch, found_in_batch, labelled, strict=True)
             ):
                 recording = recordings[index]
                 transcript = self._transcript(recording, found, decoder, nbest=decode.nbest)
                 transcript = replace(transcript, label=label.label, frames=label.frames)
                 transcripts[index] = transcript
                 if watch is not None:
-                    watch(recording, log_probs, found.hypotheses, transcript)
+                    encoded = heard.encoded[at] if heard.encoded else None
+                    watch(recording, heard.labels[at], found.hypotheses, transcript, encoded)
         return [transcripts[index] for index in range(len(recordings))]
 
     def stream(
@@ -272,11 +279,12 @@ class Recognizer:
             make_transcript=make_transcript,
         )
 
-    def _search(
-        self, rows: Sequence[NDArray[np.float32]], decoder: TextDecoder, decode: DecodeConfig
-    ) -> list["_Found"]:
-        """Search what was heard; long recordings in segments, unless told not to cut them."""
-        alphabet = self.alphabet
+    def _search(self, heard: "Heard", decoder: TextDecoder, decode: DecodeConfig) -> list["_Found"]:
+        """Search what was heard; long recordings in segments, unless told not to cut them.
+
+        Pauses are where CTC hears blanks, so without it nothing is cut.
+        """
+        alphabet, rows = self.alphabet, heard.labels
         cuts = [
             cut_at_pauses(row, alphabet, frame_s=self.frame_shift)
             if self._may_cut(decode) and len(row) * self.frame_shift > LONG_SECONDS
@@ -288,12 +296,25 @@ class Recognizer:
             for row, segments in zip(rows, cuts, strict=True)
             for start, end in segments
         ]
-        found = iter(decoder(pieces))
+        encoded = [
+            frames[start:end]
+            for frames, segments in zip(heard.encoded, cuts, strict=False)
+            for start, end in segments
+        ]
+        found = iter(decoder(pieces, encoded))
         return [_Found.of(alphabet, segments, [next(found) for _ in segments]) for segments in cuts]
 
     def _may_cut(self, decode: DecodeConfig) -> bool:
         """Return whether long items are searched in segments: only recordings are that long."""
-        return decode.segment is Segmenting.AUTO and self.modality is Modality.AUDIO
+        is_sound = self.modality is Modality.AUDIO
+        return decode.segment is Segmenting.AUTO and is_sound and self.config.heads.ctc.is_present
+
+    @property
+    def attention(self) -> LabelModels | None:
+        """The attention decoder, for a search; None of a model without one."""
+        if not self.config.heads.attention.is_present:
+            return None
+        return partial(AttentionSteps, self.network.attention)
 
     def decoder(self, decode: DecodeConfig | None = None, *, workers: int = 1) -> TextDecoder:
         """Return the search with some settings, built once and kept.
@@ -319,6 +340,8 @@ class Recognizer:
                 sources,
                 workers=workers,
                 temperature=self._temperature(decode, sources),
+                heads=self.config.heads,
+                attention=self.attention,
             )
             _remember(self._decoders, key, decoder)
         return self._decoders[key]
@@ -355,10 +378,22 @@ class Recognizer:
                 f"hotwords, or train with heads.ctc.weight=1"
             )
 
+    def _require_ctc(self) -> None:
+        self._require_text()
+        if not self.config.heads.ctc.is_present:
+            raise ConfigError(
+                f"model {self.name}: has an attention decoder and no CTC head, and this needs the "
+                f"frames in which CTC hears labels; take a model that was trained with "
+                f"heads.ctc.weight above 0"
+            )
+
     def _temperature(self, decode: DecodeConfig, sources: WordSources) -> float | None:
         """Return the temperature of confidences, where one was fitted for this very search."""
         calibration = self.header.get("calibration")
-        if calibration and calibration["decoder"] == describe_decoder(decode, sources.parts):
+        heads = self.config.heads
+        if calibration and calibration["decoder"] == describe_decoder(
+            decode, sources.parts, heads=heads
+        ):
             return float(calibration["temperature"])
         return None
 
@@ -387,9 +422,9 @@ class Recognizer:
             (T', V) natural-log probabilities; T' is 0 for digital silence.
 
         Raises:
-            ConfigError: the model writes no text.
+            ConfigError: the model has no CTC head.
         """
-        self._require_text()
+        self._require_ctc()
         found = {
             index: log_probs
             for batch, heard in self._heard(recordings, batch_size)
@@ -417,9 +452,9 @@ class Recognizer:
             to digital silence, has an `error` instead.
 
         Raises:
-            ConfigError: the model writes no text.
+            ConfigError: the model has no CTC head.
         """
-        self._require_text()
+        self._require_ctc()
         transcripts = {
             index: self._align(recordings[index], texts[index], log_probs)
             for batch, heard in self._heard(recordings, batch_size)
@@ -443,15 +478,19 @@ class Recognizer:
                 log_probs[:0] if self.medium.is_empty(recordings[index].signal) else log_probs
                 for index, log_probs in zip(batch, heard.labels, strict=True)
             ]
-            yield batch, replace(heard, labels=labels)
+            encoded = [
+                frames[: len(log_probs)]
+                for frames, log_probs in zip(heard.encoded, labels, strict=False)
+            ]
+            yield batch, replace(heard, labels=labels, encoded=encoded)
 
     def log_probs(self, signals: Sequence[Signal]) -> list[NDArray[np.float32]]:
         """Return (T', V) natural-log label probabilities for each signal.
 
         Raises:
-            ConfigError: the model writes no text.
+            ConfigError: the model has no CTC head.
         """
-        self._require_text()
+        self._require_ctc()
         return self.hear(signals).labels
 
     def hear(self, signals: Sequence[Signal]) -> "Heard":
@@ -465,7 +504,12 @@ class Recognizer:
                 whole = _log_probs(outputs.utterance)
             logits = outputs.ctc[-1][0] if outputs.ctc else None
             valid = outputs.lengths.tolist()
-        return Heard(_valid(logits, valid), _valid(outputs.frame, valid), list(whole))
+            labels, encoded = _valid(logits, valid), []
+            if outputs.encoded is not None:
+                encoded = [row[:length] for row, length in zip(outputs.encoded, valid, strict=True)]
+                if logits is None:
+                    labels = [np.zeros((length, 0), np.float32) for length in valid]
+        return Heard(labels, _valid(outputs.frame, valid), list(whole), encoded)
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Return the labels of a text after the model's text rules.
@@ -508,6 +552,8 @@ class Recognizer:
                 Alternative(other.text, other.log_prob)
                 for other in (found.hypotheses if nbest > 1 else ())
             ),
+            times=best.times.value,
+            is_cut=best.is_cut,
         )
 
     def _labelled(
@@ -632,14 +678,17 @@ class Heard:
     """What the heads of a network make of a batch: natural logs for each recording.
 
     Attributes:
-        labels: (T', V) of the CTC head; T' is 0 without one.
+        labels: (T', V) of the CTC head; V is 0 where attention alone writes text, T' is 0 where
+            nothing does.
         frames: (T', C) of the frame head; T' is 0 without one.
         whole: (C,) of the utterance head; C is 0 without one.
+        encoded: (T', F) encoder frames, for an attention decoder; none without one.
     """
 
     labels: list[NDArray[np.float32]]
     frames: list[NDArray[np.float32]]
     whole: list[NDArray[np.float32]]
+    encoded: Sequence[Tensor] = ()
 
 
 def _log_probs(logits: Tensor) -> NDArray[np.float32]:

@@ -106,6 +106,8 @@ class Transcript:
         label: of the whole recording; None where the model gives none.
         frames: what is heard when, where the model says so frame by frame; what is nothing is left
             out.
+        times: where those of `words` come from: "ctc", or "attention" where CTC has no path.
+        is_cut: whether the text was as long as an attention decoder may write, and ended for that.
         error: None unless the item failed.
     """
 
@@ -127,6 +129,8 @@ class Transcript:
     nbest: tuple[Alternative, ...] = ()
     label: UtteranceLabel | None = None
     frames: tuple[TimedWord, ...] = ()
+    times: str = "ctc"
+    is_cut: bool = False
     error: Failure | None = None
 
     @property
@@ -135,7 +139,9 @@ class Transcript:
         return self.channel if self.id.endswith(f"#{self.channel}") else None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the transcript as one JSON object; `label`, `labels`, `frames` where there are.
+        """Return the transcript as one JSON object; some keys only where there is something to say.
+
+        These are `label`, `labels`, `frames`, `times` if not of CTC, and `cut`.
 
         Times are rounded to the millisecond, confidences to 0.0001.
         """
@@ -167,6 +173,8 @@ class Transcript:
             **({"labels": labels} if labels else {}),
             **({"label": label} if label else {}),
             **({"frames": _timed(self.frames)} if self.frames else {}),
+            **({"times": self.times} if self.words and self.times != "ctc" else {}),
+            **({"cut": True} if self.is_cut else {}),
             "confidence": _rounded(self.confidence),
             "confidence_kind": None if self.confidence is None else self.confidence_kind,
             "log_prob": self.log_prob,

@@ -28,6 +28,7 @@ def find_usable(
     rules: Sequence[str],
     medium: Medium[Any, Any],
     num_frames: Callable[[int], int],
+    is_aligned: bool = True,
     class_field: str | None = None,
     classes: Collection[str] = (),
     frame_field: str | None = None,
@@ -42,6 +43,7 @@ def find_usable(
         rules: text rules applied before labels are looked up.
         medium: that reads them.
         num_frames: N positions -> T' encoder frames.
+        is_aligned: whether labels must find a frame each, as CTC aligns them.
         class_field: whose value is the one label of a recording; None where none is learned.
         classes: these labels, where they are.
         frame_field: that says what is heard when; None where that is not learned.
@@ -68,7 +70,7 @@ def find_usable(
         except ItemError as error:
             return unusable_item(utterance, error)
         text = apply_rules(utterance.text or "", rules)
-        labels = () if alphabet is None else alphabet.encode(text)
+        labels = () if alphabet is None or not is_aligned else alphabet.encode(text)
         infeasible = infeasible_alignment(
             utterance,
             labels,

@@ -2,9 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cached_property
 
 from ctcasr.alphabet import Alphabet
+
+
+class Times(StrEnum):
+    """Where the times of words come from."""
+
+    CTC = "ctc"
+    """The frames of a path."""
+    ATTENTION = "attention"
+    """The frames that the decoder looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +42,8 @@ class Hypothesis:
         labels: label ids, without blanks.
         text: what they spell.
         log_prob: the natural log of the score by which hypotheses are ranked.
-        ctc_log_prob: the part of it that comes from the CTC output.
+        ctc_log_prob: the part of it that comes from the CTC output; with attention beside it, the
+            log-probability of all paths before its weight; 0 where CTC took no part.
         lm_log_prob: what the language model alone gives the text, before its weight; None where
             none took part.
         confidence: the search's posterior probability of the whole text, in 0..1; None where none
@@ -40,6 +51,9 @@ class Hypothesis:
         others_at_most: no other label sequence has a log-probability above this, to within
             rounding; None without a certificate.
         find_words: gives `words` when first asked for them.
+        attention_log_prob: of the labels and their end by the attention decoder; None without one.
+        times: where those of `words` come from.
+        is_cut: whether the text was as long as a text may be, and ended for that.
     """
 
     labels: tuple[int, ...]
@@ -50,6 +64,9 @@ class Hypothesis:
     lm_log_prob: float | None = None
     confidence: float | None = None
     others_at_most: float | None = None
+    attention_log_prob: float | None = None
+    times: Times = Times.CTC
+    is_cut: bool = False
 
     @cached_property
     def words(self) -> tuple[Word, ...]:

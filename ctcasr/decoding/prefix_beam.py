@@ -20,11 +20,10 @@ import numpy as np
 
 from ctcasr.alphabet import Alphabet
 from ctcasr.decoding.align import align_all
-from ctcasr.decoding.arpa import read_arpa
 from ctcasr.decoding.backend import Outcome, Stream, make_searcher
 from ctcasr.decoding.confidence import posteriors, word_confidences
-from ctcasr.decoding.context import Context, LmUnit, PrefixContext, make_context
-from ctcasr.decoding.fusion import StepModel, make_fusion
+from ctcasr.decoding.context import LmUnit
+from ctcasr.decoding.fusion import StepModel
 from ctcasr.decoding.hypothesis import Hypothesis, Word, words_in_time
 from ctcasr.decoding.log_probs import (
     LogProbs,
@@ -33,8 +32,9 @@ from ctcasr.decoding.log_probs import (
     to_alphabet,
     to_array,
 )
-from ctcasr.decoding.ngram import NgramModel, label_token
+from ctcasr.decoding.ngram import NgramModel
 from ctcasr.decoding.search import Found, Pruning
+from ctcasr.decoding.worth import make_worth
 
 _LARGEST_COUNT = 2**31 - 1  # what the C++ search counts to
 
@@ -115,35 +115,18 @@ class PrefixBeamDecoder:
         if not 0.0 < temperature < math.inf:
             raise ValueError(f"temperature is {temperature}; give a number above 0")
         self.alphabet = to_alphabet(labels, blank=blank)
-        self.lm = read_arpa(Path(lm)) if isinstance(lm, str | Path) else lm
-        self.lm_unit = LmUnit(lm_unit)
-        context = make_context(
+        self._worth = make_worth(
             self.alphabet,
-            lm=self.lm if isinstance(self.lm, NgramModel) else None,
-            lm_unit=self.lm_unit,
+            lm=lm,
+            lm_unit=lm_unit,
             lexicon=lexicon,
-            is_open=open_vocabulary,
+            open_vocabulary=open_vocabulary,
             hotwords=hotwords,
             alpha=alpha,
             beta=beta,
             unknown=unknown,
         )
-        self._context: PrefixContext | None = context
-        if self.lm is not None and not isinstance(self.lm, NgramModel):
-            if self.lm_unit is LmUnit.WORD or lexicon is not None:
-                raise ValueError(
-                    f"{self.lm.name}: a recurrent language model in the beam counts labels; say "
-                    f"lm_unit=label and leave lexicons out, or weigh whole texts by it: rescore"
-                )
-            self._context = make_fusion(
-                self.alphabet,
-                lm=self.lm,
-                others=context,
-                alpha=alpha,
-                beta=beta,
-                unknown=unknown,
-            )
-        if certify and (self._context is not None or rescore is not None):
+        if certify and (self._worth.context is not None or rescore is not None):
             raise ValueError(
                 "a certificate bounds the CTC probability alone; leave out lm, lexicon, hotwords "
                 "and rescore, or certify"
@@ -155,7 +138,7 @@ class PrefixBeamDecoder:
             label_threshold=label_threshold,
         )
         self._searcher = make_searcher(
-            pruning, self._context, num_symbols=len(self.alphabet), use_core=use_core
+            pruning, self._worth.context, num_symbols=len(self.alphabet), use_core=use_core
         )
         self._beam = beam
         self._nbest = beam if nbest is None else nbest
@@ -206,7 +189,7 @@ class PrefixBeamDecoder:
 
         Empty where a lexicon chooses the words.
         """
-        return self._context.unwritten if self._context else ()
+        return self._worth.unwritten_words
 
     def worth(self, labels: Sequence[int]) -> float:
         """Return what a whole label sequence is worth beyond its CTC log-probability, in nats.
@@ -214,16 +197,8 @@ class PrefixBeamDecoder:
         Language model, lexicon, hotwords and rescoring together, as they are added up; minus
         infinity where the lexicon forbids it.
         """
-        context, total = self._context, 0.0
-        if context is not None:
-            state = context.start()
-            for label in labels:
-                state, worth = context.extend(state, label)
-                total += worth
-                if total == -math.inf:
-                    return total
-            total += context.finish(state)
-        if self._rescore is not None:
+        total = self._worth.of(labels)
+        if self._rescore is not None and total > -math.inf:
             total += self._rescore([self.alphabet.decode(labels)])[0]
         return total
 
@@ -287,23 +262,11 @@ class PrefixBeamDecoder:
             text=self.alphabet.decode(one.labels),
             log_prob=one.log_prob,
             ctc_log_prob=one.ctc_log_prob,
-            lm_log_prob=self._score_text(one.labels),
+            lm_log_prob=self._worth.lm_log_prob(one.labels),
             confidence=None if shares is None else shares[rank],
             others_at_most=outcome.others_at_most if rank == 0 else None,
             find_words=find_words,
         )
-
-    def _score_text(self, labels: tuple[int, ...]) -> float | None:
-        """Return what the language model alone gives a label sequence."""
-        if self._context is None or self.lm is None:
-            return None
-        tokens = [label_token(self.alphabet.labels[label]) for label in labels]
-        if not isinstance(self.lm, NgramModel):
-            return self.lm.score([tokens])[0].log_prob
-        if isinstance(self._context, Context) and self._context.lexicon is not None:
-            tokens = self.alphabet.words(labels)
-        score = self.lm.log_prob(tokens)
-        return score.log_prob if self.lm.unknown >= 0 else score.known_log_prob
 
 
 class StreamingDecoder:

@@ -122,17 +122,25 @@ def _join(alphabet: Alphabet, starts: Sequence[int], parts: Sequence[Hypothesis]
     for part in parts:
         own = _strip(part.labels, space)
         labels += (space if labels and own else ()) + own
-    lm = [part.lm_log_prob for part in parts if part.lm_log_prob is not None]
     sure = [part.confidence for part in parts if part.confidence is not None]
     return Hypothesis(
         labels=labels,
         text=alphabet.decode(labels),
         log_prob=sum(part.log_prob for part in parts),
         ctc_log_prob=sum(part.ctc_log_prob for part in parts),
-        lm_log_prob=sum(lm) if len(lm) == len(parts) else None,
+        lm_log_prob=_sum_of([part.lm_log_prob for part in parts]),
+        attention_log_prob=_sum_of([part.attention_log_prob for part in parts]),
+        times=max(part.times for part in parts),
+        is_cut=any(part.is_cut for part in parts),
         confidence=float(np.prod(sure)) if len(sure) == len(parts) else None,
         find_words=_words_of(starts, parts),
     )
+
+
+def _sum_of(log_probs: Sequence[float | None]) -> float | None:
+    """Return the sum of what is known of each part; None where it is not known of all."""
+    known = [one for one in log_probs if one is not None]
+    return sum(known) if len(known) == len(log_probs) else None
 
 
 def _words_of(starts: Sequence[int], parts: Sequence[Hypothesis]) -> Callable[[], tuple[Word, ...]]:

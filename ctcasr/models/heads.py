@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ctcasr.batching import Batch
+from ctcasr.models.attention import AttentionHeadConfig, attention_loss
 from ctcasr.models.classes import class_loss
 from ctcasr.models.ctc import CtcHeadConfig, ctc_losses
 from ctcasr.models.frame import FrameHeadConfig, frame_loss
@@ -29,11 +30,20 @@ class HeadsConfig(Section):
     ctc: CtcHeadConfig = CtcHeadConfig()
     """Text of any length."""
 
+    attention: AttentionHeadConfig = AttentionHeadConfig()
+    """Text of any length, label by label: longer than the recording has frames, or in another
+    order."""
+
     frame: FrameHeadConfig = FrameHeadConfig()
     """One label for each frame of the encoder's output."""
 
     utterance: UtteranceHeadConfig = UtteranceHeadConfig()
     """One label for each recording."""
+
+    @property
+    def write_text(self) -> bool:
+        """Whether a head writes text."""
+        return self.ctc.is_present or self.attention.is_present
 
 
 CTC_ONLY = HeadsConfig()
@@ -50,12 +60,18 @@ class HeadOutputs:
             layer before a reduction has more frames. Empty without a CTC head.
         frame: logits (B, T', C); None without a frame head.
         utterance: logits (B, C); None without an utterance head.
+        attention: logits (B, U + 1, V + 1) of the labels and the end, where labels were given; None
+            without an attention head.
+        encoded: (B, T', F) the encoder's output, which the attention decoder looks at; None without
+            one.
     """
 
     lengths: Tensor
     ctc: Sequence[tuple[Tensor, Tensor]] = ()
     frame: Tensor | None = None
     utterance: Tensor | None = None
+    attention: Tensor | None = None
+    encoded: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +98,7 @@ def head_losses(
     *,
     blank: int,
     ctc_device: torch.device | None = None,
+    progress: float = 1.0,
 ) -> list[HeadLoss]:
     """Judge a batch by every head of a model, in the order of `HeadsConfig`.
 
@@ -91,8 +108,10 @@ def head_losses(
         heads: which terms, and their shares.
         blank: index of the CTC blank.
         ctc_device: where the CTC loss is computed; where the outputs are, if not given.
+        progress: share of the run that is done, by which the weights of CTC and attention change.
     """
     losses = []
+    ctc_weight, attention_weight = heads.attention.joint_weights(heads.ctc.weight, progress)
     if outputs.ctc:
         place = ctc_device or outputs.lengths.device
         judged = ctc_losses(
@@ -103,7 +122,18 @@ def head_losses(
             config=heads.ctc,
         )
         guess = int(outputs.lengths.sum()) * math.log(outputs.ctc[-1][0].shape[-1])
-        losses.append(HeadLoss(judged.ctc, judged.objective, guess, heads.ctc.weight))
+        losses.append(HeadLoss(judged.ctc, judged.objective, guess, ctc_weight))
+    if outputs.attention is not None:
+        logits = outputs.attention
+        labels, counts = batch.labels.to(logits.device), batch.label_lengths.to(logits.device)
+        plain = objective = attention_loss(logits, labels, counts, blank=blank)
+        smoothing = heads.attention.label_smoothing
+        if smoothing > 0:
+            objective = attention_loss(
+                logits, labels, counts, blank=blank, label_smoothing=smoothing
+            )
+        guess = int((batch.label_lengths + 1).sum()) * math.log(logits.shape[-1] - 1)
+        losses.append(HeadLoss(plain, objective, guess, attention_weight))
     if outputs.frame is not None:
         assert batch.frame_classes is not None
         logits, frame = outputs.frame, heads.frame
@@ -126,10 +156,15 @@ def head_losses(
 
 
 def head_counts(batch: Batch, heads: HeadsConfig) -> list[int]:
-    """Return what each head's mean is taken over, in order: labels, frames, utterances."""
+    """Return what each head's mean is taken over, in order: labels, frames, utterances.
+
+    The attention head writes the end of each text as well.
+    """
     counts = []
     if heads.ctc.is_present:
         counts.append(int(batch.label_lengths.sum()))
+    if heads.attention.is_present:
+        counts.append(int((batch.label_lengths + 1).sum()))
     if heads.frame.is_present:
         classes = batch.frame_classes
         counts.append(0 if classes is None else int((classes >= 0).sum()))

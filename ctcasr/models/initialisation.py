@@ -52,14 +52,14 @@ class InitConfig(Section):
         return self
 
 
-def initialise(recurrence: nn.RNNBase, config: InitConfig) -> None:
-    """Draw the weights of one layer's one direction in place, gate by gate."""
+def initialise(recurrence: nn.RNNBase | nn.RNNCellBase, config: InitConfig) -> None:
+    """Draw the weights of one layer's one direction, or of a cell, in place, gate by gate."""
     hidden = recurrence.hidden_size
     for name, parameter in recurrence.named_parameters():
         with torch.no_grad():
             if name.startswith("bias"):
                 parameter.zero_()
-                if name.startswith("bias_ih") and isinstance(recurrence, nn.LSTM):
+                if name.startswith("bias_ih") and isinstance(recurrence, nn.LSTM | nn.LSTMCell):
                     # gates in order: in, forget, cell, out
                     parameter[hidden : 2 * hidden] = config.forget_bias
                 continue

@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from torch import Tensor, nn
 
+from ctcasr.models.attention import AttentionDecoder
 from ctcasr.models.ctc import CtcHead
 from ctcasr.models.encoder import Encoder, EncoderConfig
 from ctcasr.models.frame import FrameHead
@@ -17,7 +18,8 @@ class Network(nn.Module):
     Args:
         encoder: of the frames.
         num_features: F.
-        num_labels: V, labels and blank, of the CTC head.
+        num_labels: V, labels and blank, of the CTC head and the attention decoder.
+        blank: column of the blank.
         heads: which there are; CTC alone where not given.
         num_frame_classes: C, of the frame head.
         num_classes: C, of the utterance head.
@@ -28,6 +30,7 @@ class Network(nn.Module):
     """
 
     ctc: CtcHead
+    attention: AttentionDecoder
     frame: FrameHead
     utterance: UtteranceHead
 
@@ -37,6 +40,7 @@ class Network(nn.Module):
         *,
         num_features: int,
         num_labels: int,
+        blank: int = 0,
         heads: HeadsConfig = CTC_ONLY,
         num_frame_classes: int = 0,
         num_classes: int = 0,
@@ -51,6 +55,10 @@ class Network(nn.Module):
             self.frame = FrameHead(size, num_frame_classes)
         if heads.utterance.is_present:
             self.utterance = UtteranceHead(size, num_classes, heads.utterance.pooling)
+        if heads.attention.is_present:
+            self.attention = AttentionDecoder(
+                heads.attention, input_size=size, num_labels=num_labels, blank=blank
+            )
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the CTC head's logits; see the class for shapes."""
@@ -63,6 +71,8 @@ class Network(nn.Module):
         *,
         layers: Collection[int] = (),
         gradient_frames: int | None = None,
+        labels: Tensor | None = None,
+        sampling: float = 0.0,
     ) -> HeadOutputs:
         """Return what each head makes of the encoder's output.
 
@@ -72,6 +82,8 @@ class Network(nn.Module):
             layers: numbers, from 1, of layers that the CTC head is applied to as well; they must
                 give as many values as the last one.
             gradient_frames: see `Encoder.layer_outputs`.
+            labels: (B, U) right-padded, that the attention decoder is to write.
+            sampling: see `AttentionDecoder.forward`.
         """
         wanted = {*layers, len(self.encoder.layers)}
         ctc = []
@@ -83,4 +95,9 @@ class Network(nn.Module):
                 ctc.append((self.ctc(hidden), valid))
         classes = self.utterance(hidden, valid) if self.heads.utterance.is_present else None
         frames = self.frame(hidden) if self.heads.frame.is_present else None
-        return HeadOutputs(valid, ctc, frames, classes)
+        if not self.heads.attention.is_present:
+            return HeadOutputs(valid, ctc, frames, classes)
+        written = None
+        if labels is not None:
+            written = self.attention(hidden, valid, labels, sampling=sampling)
+        return HeadOutputs(valid, ctc, frames, classes, written, hidden)

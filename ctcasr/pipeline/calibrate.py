@@ -113,7 +113,13 @@ def _look(recognizer: Recognizer, heard: Heard, decode: DecodeConfig) -> Iterato
     """Search once more, for all texts that the beam ends with."""
     alphabet = recognizer.alphabet
     whole_beam = decode.model_copy(update={"nbest": decode.beam})
-    decoder = TextDecoder(whole_beam, alphabet, recognizer.sources(decode), with_confidence=False)
+    decoder = TextDecoder(
+        whole_beam,
+        alphabet,
+        recognizer.sources(decode),
+        with_confidence=False,
+        heads=recognizer.config.heads,
+    )
     references = iter(heard.references)
     for batch in heard.emissions.batches():
         for hypotheses in decoder(batch):

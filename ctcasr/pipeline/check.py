@@ -49,10 +49,10 @@ def check_manifests(
         rules=text.rules,
         # Pieces are learned by `train`; until then characters are the best guess of their number.
         unit=Unit.CHAR if text.unit is Unit.SUBWORD else text.unit,
-        alphabet=text.named_alphabet() if config.heads.ctc.is_present else None,
+        alphabet=text.named_alphabet() if config.heads.write_text else None,
         medium=config.medium,
-        num_frames=config.num_encoder_frames,
-        writes_text=config.heads.ctc.is_present,
+        num_frames=config.num_encoder_frames if config.heads.ctc.is_present else None,
+        writes_text=config.heads.write_text,
         class_field=config.heads.utterance.field,
         frame_field=config.heads.frame.field,
         sample=sample,

@@ -3,19 +3,18 @@
 The search looks for the text with the highest score: log-probability of its labels over all paths,
 and what language model, lexicon and hotwords add. Scored the same way, exactly, the reference
 either beats the output, and the search has missed it, or it does not, and the model is wrong. Two
-more searches say what the first one's limits cost: one with four times the beam and no threshold,
-and, where nothing but the network decides, one with a certificate.
+more searches say what the first one's limits cost: one with four times the beam and no threshold
+(its square, where attention takes part and would write on), and, where CTC alone decides, one with
+a certificate.
 """
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from ctcasr.alphabet import frames_needed
 from ctcasr.config import DEFAULT_BEAM, DecodeConfig
 from ctcasr.decoder import TextDecoder
 from ctcasr.decoding import Hypothesis
@@ -23,7 +22,6 @@ from ctcasr.errors import AlphabetError
 from ctcasr.frontends.level import frame_levels
 from ctcasr.items import Item
 from ctcasr.manifest import Modality
-from ctcasr.models.ctc import ctc_loss
 from ctcasr.recognizer import Recognizer
 from ctcasr.scoring.measured import Measured
 from ctcasr.transcript import Transcript
@@ -52,11 +50,21 @@ class Examiner:
         self._references = references
         self._decoder = recognizer.decoder(decode)
         sources = recognizer.sources(decode)
-        beam = max(WIDER * decode.beam, DEFAULT_BEAM)
-        wider = decode.model_copy(update={"beam": beam, "threshold": 0.0, "nbest": 1})
-        self._wider = TextDecoder(wider, recognizer.alphabet, sources, with_confidence=False)
+        if self._decoder.search.needs_attention:
+            beam, threshold = WIDER * max(1, decode.beam), decode.threshold**2
+        else:
+            beam, threshold = max(WIDER * decode.beam, DEFAULT_BEAM), 0.0
+        wider = decode.model_copy(update={"beam": beam, "threshold": threshold, "nbest": 1})
+        self._wider = TextDecoder(
+            wider,
+            recognizer.alphabet,
+            sources,
+            with_confidence=False,
+            heads=recognizer.config.heads,
+            attention=recognizer.attention,
+        )
         self._prover: TextDecoder | None = None
-        if not decode.weighs_words:
+        if not decode.weighs_words and not self._decoder.search.needs_attention:
             proving = DecodeConfig(beam=max(decode.beam, DEFAULT_BEAM))
             self._prover = TextDecoder(
                 proving, recognizer.alphabet, sources, with_confidence=False, certify=True
@@ -68,12 +76,13 @@ class Examiner:
         log_probs: NDArray[np.float32],
         found: Sequence[Hypothesis],
         transcript: Transcript,
+        encoded: Tensor | None = None,
     ) -> None:
         """Measure one item."""
         started = time.perf_counter()
         output = found[0]
         reference = self._labels(self._references[recording.id])
-        scores = self._scores(log_probs, [output.labels, reference])
+        scores = self._decoder.score([output.labels, reference], log_probs, encoded)
         self.measured[recording.id] = Measured(
             duration=transcript.duration,
             unit=transcript.axis,
@@ -85,7 +94,7 @@ class Examiner:
             output_score=scores[0],
             reference_score=scores[1],
             is_proven=self._is_proven(log_probs, output),
-            wider=self._wider([log_probs])[0][0].text,
+            wider=self._wider([log_probs], [] if encoded is None else [encoded])[0][0].text,
         )
         self.seconds += time.perf_counter() - started
 
@@ -95,26 +104,6 @@ class Examiner:
             return self._recognizer.encode(text)
         except AlphabetError:
             return None
-
-    def _scores(
-        self, log_probs: NDArray[np.float32], texts: Sequence[tuple[int, ...] | None]
-    ) -> list[float]:
-        """Return what the search maximises, of each text; minus infinity where it has none."""
-        blank = self._recognizer.alphabet.blank
-        scores = []
-        for labels in texts:
-            if labels is None or frames_needed(labels) > len(log_probs):
-                scores.append(-math.inf)
-                continue
-            loss = ctc_loss(
-                torch.from_numpy(log_probs[None].astype(np.float64)),
-                torch.tensor([len(log_probs)]),
-                torch.tensor([labels], dtype=torch.int64).reshape(1, -1),
-                torch.tensor([len(labels)]),
-                blank=blank,
-            )
-            scores.append(self._decoder.worth(labels) - float(loss))
-        return scores
 
     def _is_proven(self, log_probs: NDArray[np.float32], output: Hypothesis) -> bool | None:
         if self._prover is None:

@@ -83,6 +83,8 @@ def describe_epoch(report: EpochReport) -> str:
         parts.append(f"dev CER {report.dev_cer:.2%}")
     if report.dev_wer is not None:
         parts.append(f"dev WER {report.dev_wer:.2%}")
+    if report.dev_attention_cer is not None:
+        parts.append(f"dev attention CER {report.dev_attention_cer:.2%}")
     if report.dev_frame_error is not None:
         parts.append(f"dev frame error {report.dev_frame_error:.2%}")
     if report.dev_class_error is not None:

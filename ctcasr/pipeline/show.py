@@ -14,25 +14,31 @@ import soundfile
 import torch
 from markupsafe import Markup
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ctcasr.alphabet import frames_needed
 from ctcasr.config import DecodeConfig
 from ctcasr.decoding import Hypothesis, forced_align
+from ctcasr.decoding.attention_times import monotone_frames
 from ctcasr.errors import AlphabetError
 from ctcasr.files import write_text
 from ctcasr.frontends.feature_stats import Normalisation
 from ctcasr.frontends.spectral import FrontendConfig, SpectralFrontend
 from ctcasr.items import Item
 from ctcasr.manifest import Modality, Utterance
+from ctcasr.models.attention import END_SYMBOL
 from ctcasr.pipeline.inputs import Input
 from ctcasr.pipeline.transcribe import Tally, transcribe_inputs
 from ctcasr.recognizer import Recognizer
 from ctcasr.reporting.html.drawing import AlignedText, Picture, draw_utterance
 from ctcasr.reporting.html.page import describe_length
 from ctcasr.reporting.html.utterances import ShownUtterance, render_utterances
-from ctcasr.reporting.html.views import Spectrogram, View, WrittenLine
+from ctcasr.reporting.html.views import AttentionMatrix, Spectrogram, View, WrittenLine
 from ctcasr.scoring import align_tokens
 from ctcasr.transcript import Transcript
+
+Look = Callable[[Sequence[int]], NDArray[np.float64]]
+"""The U labels of a text -> (U + 1, T') where the attention decoder looks for each, and its end."""
 
 ALTERNATIVES = 8
 """Texts of an n-best list that a page shows."""
@@ -162,12 +168,18 @@ class _Painter:
         log_probs: NDArray[np.float32],
         found: Sequence[Hypothesis],
         transcript: Transcript,
+        encoded: Tensor | None = None,
     ) -> None:
         alphabet = self._recognizer.alphabet
-        texts = [self._align("output", log_probs, found[0].labels)]
+        look = self._look(encoded)
+        matrix = None
+        if look is not None and found[0].attention_log_prob is not None:
+            written = [*(alphabet.labels[label] for label in found[0].labels), END_SYMBOL]
+            matrix = AttentionMatrix(look(found[0].labels), written)
+        texts = [self._align("output", log_probs, found[0].labels, look)]
         utterance = self._utterances.get(recording.id)
         if utterance is not None and utterance.text is not None:
-            texts.insert(0, self._reference(utterance.text, log_probs))
+            texts.insert(0, self._reference(utterance.text, log_probs, look))
         picture = Picture(
             extent=self._extent(recording),
             view=self._view(recording, texts[-1]),
@@ -177,6 +189,7 @@ class _Painter:
             frame_shift=self._recognizer.frame_shift,
             texts=tuple(texts),
             unit=self._unit,
+            attention=matrix,
         )
         title = (
             f"{recording.id}: {picture.view.name}, posteriors and alignments over "
@@ -204,22 +217,39 @@ class _Painter:
             tuple(ink.strokes()), tuple((label, ink.points[at, 0]) for label, at in middles)
         )
 
-    def _reference(self, text: str, log_probs: NDArray[np.float32]) -> AlignedText:
+    def _look(self, encoded: Tensor | None) -> Look | None:
+        """Return what says where an attention decoder looks; None where there is none."""
+        if self._recognizer.attention is None or encoded is None or not len(encoded):
+            return None
+        model = self._recognizer.attention([encoded])
+        return lambda labels: model.look(labels, recording=0)
+
+    def _reference(
+        self, text: str, log_probs: NDArray[np.float32], look: Look | None
+    ) -> AlignedText:
         try:
             labels = self._recognizer.encode(text)
         except AlphabetError as error:
             return AlignedText("reference", missing=f"cannot be written by the model: {error}")
-        if frames_needed(labels) > len(log_probs):
-            return AlignedText("reference", missing="needs more frames than there are")
-        return self._align("reference", log_probs, labels)
+        return self._align("reference", log_probs, labels, look)
 
     def _align(
-        self, name: str, log_probs: NDArray[np.float32], labels: Sequence[int]
+        self,
+        name: str,
+        log_probs: NDArray[np.float32],
+        labels: Sequence[int],
+        look: Look | None,
     ) -> AlignedText:
         alphabet, shift = self._recognizer.alphabet, self._recognizer.frame_shift
         if not labels:
             return AlignedText(name, missing="(nothing)")
-        spans = forced_align(log_probs, labels, blank=alphabet.blank)
+        if log_probs.shape[1] and frames_needed(labels) <= len(log_probs):
+            spans = forced_align(log_probs, labels, blank=alphabet.blank)
+        elif look is not None:
+            frames = monotone_frames(look(labels)[: len(labels)])
+            spans = [(frame, frame + 1) for frame in frames]
+        else:
+            return AlignedText(name, missing="needs more frames than there are")
         return AlignedText(
             name,
             tuple(

@@ -190,9 +190,11 @@ def _begin(
     folder.require_ready(config, manifests=digests, resume=resume)
     checkpoint, damaged = latest_checkpoint(folder.path) if resume else (None, [])
     sets = prepare_sets(config, {key: items for key, (_, items) in manifests.items()})
-    if config.heads.ctc.is_present:
+    if config.heads.write_text:
         # What the finished model is to decode with; better refused now than after hours.
-        TextDecoder(config.decode, sets.alphabet, read_sources(config.decode, {}))
+        TextDecoder(
+            config.decode, sets.alphabet, read_sources(config.decode, {}), heads=config.heads
+        )
     notes = list(damaged)
     computing = _settle_computing(config, folder, checkpoint, place)
     batch_frames = _settle_batch_frames(config, folder, checkpoint)
@@ -319,7 +321,7 @@ def prepare_sets(config: RunConfig, manifests: dict[str, list[Utterance]]) -> Tr
     """
     rules, field = config.text.rules, config.heads.utterance.field
     alphabet = NO_TEXT
-    if config.heads.ctc.is_present:
+    if config.heads.write_text:
         texts = [apply_rules(u.text, rules) for u in manifests["train"] if u.text is not None]
         alphabet = make_alphabet(config, texts)
     classes = () if field is None else classes_of(manifests["train"], field, rules=rules)
@@ -335,7 +337,8 @@ def prepare_sets(config: RunConfig, manifests: dict[str, list[Utterance]]) -> Tr
     for name, utterances in manifests.items():
         usable, unusable = find_usable(
             utterances,
-            alphabet=alphabet if config.heads.ctc.is_present else None,
+            alphabet=alphabet if config.heads.write_text else None,
+            is_aligned=config.heads.ctc.is_present,
             rules=rules,
             medium=config.medium,
             num_frames=config.num_encoder_frames,
@@ -379,7 +382,7 @@ def _label(
     """Return a usable utterance with what each head is to give for it."""
     rules, heads = config.text.rules, config.heads
     labels: tuple[int, ...] = ()
-    if heads.ctc.is_present:
+    if heads.write_text:
         labels = alphabet.encode(apply_rules(utterance.text or "", rules))
     label = None
     if heads.utterance.field is not None:
@@ -514,6 +517,7 @@ def _make_trainer(
         config.encoder,
         num_features=frontend.num_features,
         num_labels=len(alphabet),
+        blank=alphabet.blank,
         heads=config.heads,
         num_frame_classes=len(sets.frame_classes),
         num_classes=len(sets.classes),
@@ -652,6 +656,8 @@ def _finish(
 
 def _scores(scores: DevScores) -> dict[str, float | None]:
     found = {"dev_cer": scores.dev_cer, "dev_wer": scores.dev_wer}
+    if scores.dev_attention_cer is not None:
+        found["dev_attention_cer"] = scores.dev_attention_cer
     if scores.dev_frame_error is not None:
         found["dev_frame_error"] = scores.dev_frame_error
     if scores.dev_class_error is not None:

@@ -313,7 +313,12 @@ def _change(decode: DecodeConfig, **values: float | str | None) -> DecodeConfig:
 def _try(recognizer: Recognizer, heard: Heard, decode: DecodeConfig, workers: int) -> Trial:
     sources = recognizer.sources(decode)
     decoder = TextDecoder(
-        decode, recognizer.alphabet, sources, workers=workers, with_confidence=False
+        decode,
+        recognizer.alphabet,
+        sources,
+        workers=workers,
+        with_confidence=False,
+        heads=recognizer.config.heads,
     )
     started = time.perf_counter()
     texts = [found[0].text for batch in heard.emissions.batches() for found in decoder(batch)]

@@ -11,13 +11,16 @@ from torch import Tensor
 
 from ctcasr.alphabet import Alphabet
 from ctcasr.batching import classify_frames, pad_labels, pad_signals, plan_batches, stack_classes
+from ctcasr.decoding.attention_search import BeamRules, most_labels, search_with_attention
 from ctcasr.decoding.greedy import best_path
 from ctcasr.errors import TrainingError
 from ctcasr.frontends.features import FeatureExtractor
 from ctcasr.frontends.media import Frontend
 from ctcasr.frontends.medium import Medium, Signal
+from ctcasr.models.attention import AttentionDecoder, AttentionSteps, attention_loss
 from ctcasr.models.classes import class_loss
 from ctcasr.models.ctc import ctc_loss
+from ctcasr.models.heads import HeadOutputs
 from ctcasr.models.lengths import padding_mask
 from ctcasr.models.network import Network
 from ctcasr.scoring.error_rate import ErrorCounts, count_errors
@@ -31,10 +34,12 @@ class DevScores:
     Attributes:
         dev_loss: of the first head, in nats per label or utterance; None also where it is not
             finite.
-        dev_cer, dev_wer: fractions, by best path; None without a CTC head.
+        dev_cer, dev_wer: fractions, by best path; without a CTC head, by the attention decoder's
+            most probable labels; None of a model that writes no text.
         blank_share: frames whose most probable symbol is blank.
         dev_class_error: share of wrong labels of utterances; None without such a head.
         dev_frame_error: the same of frames.
+        dev_attention_cer: by the attention decoder's most probable labels, where there is CTC too.
     """
 
     dev_loss: float | None = None
@@ -43,6 +48,7 @@ class DevScores:
     blank_share: float | None = None
     dev_class_error: float | None = None
     dev_frame_error: float | None = None
+    dev_attention_cer: float | None = None
 
     @property
     def error(self) -> float | None:
@@ -89,11 +95,17 @@ class DevSet:
             TrainingError: the network's output is NaN.
         """
         text, frames, classes = _TextErrors(alphabet), _ClassErrors(), _ClassErrors()
+        attention = _TextErrors(alphabet)
         for items, signals in self._batches:
             padded, lengths = pad_signals(signals)
-            outputs = network.outputs(*features(padded.to(device), lengths.to(device)))
+            labels, _ = pad_labels([item.labels for item in items])
+            outputs = network.outputs(
+                *features(padded.to(device), lengths.to(device)), labels=labels.to(device)
+            )
             if outputs.ctc:
-                text.count(items, *outputs.ctc[-1])
+                text.count_heard(items, *outputs.ctc[-1])
+            if outputs.attention is not None:
+                attention.count_written(items, network.attention, outputs)
             if outputs.frame is not None:
                 valid = padding_mask(outputs.lengths, outputs.frame.shape[1])
                 _require_numbers(items, outputs.frame, outputs.lengths)
@@ -105,10 +117,14 @@ class DevSet:
                 right = stack_classes([item.utterance_class for item in items])
                 assert right is not None
                 classes.count(outputs.utterance, right.to(device))
-        if network.heads.ctc.is_present:
+        heads = network.heads
+        both = heads.ctc.is_present and heads.attention.is_present
+        if heads.attention.is_present and not both:
+            text = attention
+        if heads.write_text:
             loss = text.mean_loss
         else:
-            loss = (frames if network.heads.frame.is_present else classes).mean_loss
+            loss = (frames if heads.frame.is_present else classes).mean_loss
         return DevScores(
             dev_loss=loss if math.isfinite(loss) else None,
             dev_cer=text.chars.rate,
@@ -116,6 +132,7 @@ class DevSet:
             blank_share=text.num_blank / text.num_frames if text.num_frames else None,
             dev_class_error=classes.rate,
             dev_frame_error=frames.rate,
+            dev_attention_cer=attention.chars.rate if both else None,
         )
 
     def _frame_classes(self, items: Sequence[Labelled], lengths: Tensor) -> Tensor:
@@ -128,7 +145,7 @@ class DevSet:
 
 
 class _TextErrors:
-    """What the CTC head gets wrong by best path."""
+    """What a head that writes text gets wrong."""
 
     def __init__(self, alphabet: Alphabet) -> None:
         self.chars = self.words = ErrorCounts()
@@ -139,10 +156,11 @@ class _TextErrors:
 
     @property
     def mean_loss(self) -> float:
-        """Nats per label."""
+        """Nats per label, or per label and end."""
         return self._loss / max(1, self._num_labels)
 
-    def count(self, items: Sequence[Labelled], logits: Tensor, frames: Tensor) -> None:
+    def count_heard(self, items: Sequence[Labelled], logits: Tensor, frames: Tensor) -> None:
+        """Count the errors of the CTC head's best paths."""
         alphabet, device = self._alphabet, logits.device
         log_probs = logits.float().log_softmax(-1)
         _require_numbers(items, log_probs, frames)
@@ -153,12 +171,42 @@ class _TextErrors:
         self._loss += float(losses.sum())
         self._num_labels += int(label_lengths.sum())
         for item, rows, length in zip(items, log_probs.cpu().numpy(), frames.tolist(), strict=True):
-            text = best_path(rows[:length], alphabet).text
-            reference = alphabet.decode(item.labels)
-            self.chars += count_errors(list(reference), list(text))
-            self.words += count_errors(reference.split(), text.split())
+            self._compare(item, best_path(rows[:length], alphabet).labels)
             self.num_blank += int((rows[:length].argmax(-1) == alphabet.blank).sum())
             self.num_frames += length
+
+    def count_written(
+        self, items: Sequence[Labelled], decoder: AttentionDecoder, outputs: HeadOutputs
+    ) -> None:
+        """Count the errors of what the attention decoder finds most probable, label by label."""
+        logits, encoded = outputs.attention, outputs.encoded
+        assert logits is not None
+        assert encoded is not None
+        labels, label_lengths = pad_labels([item.labels for item in items])
+        _require_numbers(items, logits, label_lengths + 1)
+        losses = attention_loss(
+            logits,
+            labels.to(logits.device),
+            label_lengths.to(logits.device),
+            blank=self._alphabet.blank,
+        )
+        self._loss += float(losses.sum())
+        self._num_labels += int((label_lengths + 1).sum())  # and the ends
+        lengths = outputs.lengths.tolist()
+        steps = AttentionSteps(
+            decoder, [row[:length] for row, length in zip(encoded, lengths, strict=True)]
+        )
+        rules = BeamRules(blank=self._alphabet.blank, beam=1)
+        longest = [most_labels(length) for length in lengths]
+        for item, found in zip(
+            items, search_with_attention(steps, rules, longest=longest), strict=True
+        ):
+            self._compare(item, found[0].labels)
+
+    def _compare(self, item: Labelled, labels: Sequence[int]) -> None:
+        text, reference = self._alphabet.decode(labels), self._alphabet.decode(item.labels)
+        self.chars += count_errors(list(reference), list(text))
+        self.words += count_errors(reference.split(), text.split())
 
 
 class _ClassErrors:

@@ -247,6 +247,8 @@ class Trainer:
         if training.ema_decay is not None:
             self.average = MovingAverage(network, decay=training.ema_decay)
         self.progress = Progress()
+        self._share_done = 1.0
+        """Of the run, before the step under way; steps that are only tried are as at its end."""
         self.metrics = MetricsLog(run / "metrics.jsonl")
         self._computing = candidates(training.precision, training.threads, device)[0]
         self._loss_device = loss_device(training, device)
@@ -412,6 +414,7 @@ class Trainer:
         """Take one optimizer step."""
         progress = self.progress
         done = (progress.epoch + progress.batch / num_batches) / self.training.epochs
+        self._share_done = done
         progress.learning_rate = learning_rate(self.optim, step=progress.step, progress=done)
         for group in self.optimizer.param_groups:
             group["lr"] = progress.learning_rate
@@ -472,6 +475,7 @@ class Trainer:
 
     def _losses(self, batch: Batch) -> list[HeadLoss]:
         """Return what the batch costs each head."""
+        heads = self.network.heads
         distortion = batch.distortion.to(self.device) if batch.distortion else None
         features, lengths = self.features(
             batch.signals.to(self.device), batch.lengths.to(self.device), distortion
@@ -480,15 +484,18 @@ class Trainer:
             outputs = self.network.outputs(
                 features,
                 lengths,
-                layers=self.network.heads.ctc.intermediate_layers,
+                layers=heads.ctc.intermediate_layers,
                 gradient_frames=self.training.bptt_frames,
+                labels=batch.labels.to(self.device),
+                sampling=heads.attention.sampling_at(self._share_done),
             )
         return head_losses(
             outputs,
             batch,
-            self.network.heads,
+            heads,
             blank=self.alphabet.blank,
             ctc_device=self._loss_device,
+            progress=self._share_done,
         )
 
     def _autocast(self) -> AbstractContextManager[None]:

@@ -19,6 +19,7 @@ _MAY_LACK = frozenset(
         "blank_share",
         "dev_class_error",
         "dev_frame_error",
+        "dev_attention_cer",
     }
 )
 
@@ -68,12 +69,14 @@ class EpochReport:
         grad_norm: mean L2 norm of the gradient before clipping.
         clipped: share of the steps whose gradient was scaled down to `optim.max_grad_norm`; None in
             runs of releases that did not count them.
-        dev_loss, dev_cer, dev_wer: on the dev set by best path; None without one.
+        dev_loss, dev_cer, dev_wer: on the dev set by best path, or by attention where no head has
+            one; None without a dev set.
         blank_share: frames of the dev set (or None) whose most probable symbol is blank.
         seconds, cpu_seconds: wall and processor time, dev set included.
         skipped: recordings that could not be read, steps that were not finite.
         dev_class_error: share of the dev set whose one label is wrong; None without such a head.
         dev_frame_error: share of its frames whose label is wrong; None without such a head.
+        dev_attention_cer: on the dev set by the attention decoder, where CTC gives `dev_cer`.
         unit: of amounts: see `StepReport`.
     """
 
@@ -96,6 +99,7 @@ class EpochReport:
     skipped: int
     dev_class_error: float | None = None
     dev_frame_error: float | None = None
+    dev_attention_cer: float | None = None
     unit: str = "s"
 
     @property

@@ -10,23 +10,35 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from ctcasr.models.attention import END_SYMBOL, START_SYMBOL
 from ctcasr.models.network import Network
 
 
 @dataclass(frozen=True, slots=True)
 class HeadLabels:
-    """What the columns of each head's output layer stand for; of one that is not there, none."""
+    """What the columns of each head's output layer stand for; of one that is not there, none.
 
-    ctc: Sequence[str] = ()
+    Attributes:
+        text: of the CTC head, and of the attention decoder but for its start and end.
+    """
+
+    text: Sequence[str] = ()
     frame: Sequence[str] = ()
     utterance: Sequence[str] = ()
 
     def of(self, tensor: str) -> Sequence[str] | None:
         """Return what the rows of a tensor stand for; None where it is of no output layer."""
         head, _, part = tensor.partition(".")
+        if head == "attention" and part == "embedding.weight":
+            return (*self.text, END_SYMBOL, START_SYMBOL)
         if not part.startswith("output."):
             return None
-        return {"ctc": self.ctc, "frame": self.frame, "utterance": self.utterance}.get(head)
+        return {
+            "ctc": self.text,
+            "attention": (*self.text, END_SYMBOL),
+            "frame": self.frame,
+            "utterance": self.utterance,
+        }.get(head)
 
 
 @dataclass(frozen=True, slots=True)

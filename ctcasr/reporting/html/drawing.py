@@ -13,7 +13,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from ctcasr.reporting.html.views import Box, View
+from ctcasr.reporting.html.views import AttentionMatrix, Box, View
 from ctcasr.reporting.tables import visible
 
 _WIDTH, _LEFT, _RIGHT = 960, 92, 18
@@ -51,6 +51,7 @@ class Picture:
         frame_shift: from one row of `posteriors` to the next, on the axis.
         texts: drawn from top to bottom, around the posteriors.
         unit: of the axis.
+        attention: where a decoder looked for each label that it wrote; None without one.
     """
 
     extent: float
@@ -61,6 +62,7 @@ class Picture:
     frame_shift: float
     texts: tuple[AlignedText, ...]
     unit: str = "s"
+    attention: AttentionMatrix | None = None
 
 
 def draw_utterance(picture: Picture, *, title: str) -> Markup:
@@ -77,8 +79,12 @@ def draw_utterance(picture: Picture, *, title: str) -> Markup:
     for text in picture.texts[:1]:
         parts += _draw_text(picture, text, top)
         top += _ROW
-    parts += _draw_posteriors(picture, top)
-    top += _POSTERIORS + _GAP
+    if picture.posteriors.shape[1]:  # some model hears labels in frames
+        parts += _draw_posteriors(picture, top)
+        top += _POSTERIORS + _GAP
+    if picture.attention is not None:
+        parts += _draw_attention(picture, picture.attention, top)
+        top += picture.attention.height + _GAP
     for text in picture.texts[1:]:
         parts += _draw_text(picture, text, top)
         top += _ROW
@@ -128,6 +134,14 @@ def _draw_posteriors(picture: Picture, top: float) -> list[str]:
             f'text-anchor="middle">{label}</text>'
         )
     return parts
+
+
+def _draw_attention(picture: Picture, matrix: AttentionMatrix, top: float) -> list[str]:
+    right = _x(picture, len(matrix.weights[0]) * picture.frame_shift)
+    box = Box(_LEFT, top, right - _LEFT, matrix.height)
+    names = [(matrix.name, matrix.height / 2)] if matrix.name else matrix.rows
+    beside = [_name(escape(visible(label)), top + middle) for label, middle in names]
+    return [*beside, *matrix.draw(box), _frame(top, matrix.height)]
 
 
 def _columns_to_draw(picture: Picture) -> list[int]:

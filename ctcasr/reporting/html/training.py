@@ -31,8 +31,9 @@ _CHARTS: Sequence[tuple[str, Axis, Mapping[str, str], str]] = (
             "dev_wer": "words",
             "dev_class_error": "labels of the whole",
             "dev_frame_error": "frames",
+            "dev_attention_cer": "characters, by attention",
         },
-        "Error rates on the dev set, text by best path.",
+        "Error rates on the dev set, text by best path, or by attention where it is alone.",
     ),
     (
         "learning rate",

@@ -1,7 +1,11 @@
-"""What a recognizer was given, as the upper panel of an utterance's picture.
+"""The panels of an utterance's picture: what a recognizer was given, and where it looked.
 
-Spectrogram    a recording: dark is loud, low is low
-WrittenLine    pen strokes as they were sampled, with the way of the pen in the air
+Spectrogram        a recording: dark is loud, low is low
+WrittenLine        pen strokes as they were sampled, with the way of the pen in the air
+AttentionMatrix    a row for each label that a decoder wrote: the darker, the more it looked there
+
+Stripes that go down to the right are a reader; a row that is grey all over has seen nothing, and
+stripes that go back read something twice.
 """
 
 import base64
@@ -20,6 +24,7 @@ from ctcasr.reporting.tables import visible
 _MOST_COLUMNS = 1600  # of the spectrogram; longer ones lose time resolution
 _RANGE_DB = 70.0
 _MARGIN, _LABELS = 6, 18  # around ink; below it, for the labels
+_ROW_HEIGHT, _HIGHEST_MATRIX = 11, 440
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +144,48 @@ class WrittenLine:
                 f"{escape(visible(label))}</text>"
             )
         return parts
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionMatrix:
+    """Where a decoder looked.
+
+    Attributes:
+        weights: (U, T) shares of each label's attention, U at least 1.
+        labels: U of them, from top to bottom.
+    """
+
+    weights: NDArray[np.float64]
+    labels: Sequence[str]
+
+    @property
+    def height(self) -> int:
+        """In units of the picture."""
+        return min(_HIGHEST_MATRIX, _ROW_HEIGHT * len(self.labels))
+
+    @property
+    def name(self) -> str:
+        """What stands beside it, where the rows are too low for their labels; "" where not."""
+        return "attention" if self.height < _ROW_HEIGHT * len(self.labels) else ""
+
+    @property
+    def rows(self) -> list[tuple[str, float]]:
+        """Each row's label, and how far its middle is below the top."""
+        row = self.height / len(self.labels)
+        return [(label, (number + 0.5) * row) for number, label in enumerate(self.labels)]
+
+    def draw(self, box: Box) -> list[str]:
+        """Return an image that fills the box."""
+        shade = np.round(255 * (1 - np.clip(self.weights, 0, 1))).astype(np.uint8)
+        content = io.BytesIO()
+        Image.fromarray(shade).save(content, format="PNG", optimize=True)
+        data = base64.b64encode(content.getvalue()).decode("ascii")
+        element = (
+            f'<image class="spectrogram attention" x="{box.left}" y="{box.top}" '
+            f'width="{box.width:.1f}" height="{box.height}" preserveAspectRatio="none" '
+            f'href="data:image/png;base64,{data}"/>'
+        )
+        return [element]
 
 
 def _png(power: NDArray[np.float32]) -> bytes:

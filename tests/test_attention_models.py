@@ -1,0 +1,341 @@
+"""Models that write text by attention, alone or beside CTC, from configuration to report."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from ctcasr.bundle import load
+from ctcasr.config import DecodeConfig, load_config
+from ctcasr.errors import ConfigError, ManifestError
+from ctcasr.manifest import read_manifest
+from ctcasr.model_file import read_model
+from ctcasr.pipeline.train import prepare_sets, train
+
+SMALL = [
+    "heads.attention.size=16",
+    "heads.attention.embedding=8",
+    "heads.attention.hidden=24",
+    "heads.attention.channels=4",
+    "heads.attention.reach=3",
+    "heads.attention.dropout=0",
+    "optim.peak_lr=0.01",
+]
+ALONE = [*SMALL, "heads.ctc.weight=0", "heads.attention.weight=1", "training.epochs=60"]
+JOINT = [*SMALL, "heads.ctc.weight=0.4", "heads.attention.weight=0.6", "training.epochs=60"]
+SEARCHES = ("ctc", "attention", "joint", "ctc_first", "attention_first")
+
+
+def configured(tone_run, *overrides):
+    return load_config(tone_run.config, overrides=list(overrides))
+
+
+@pytest.fixture(scope="module")
+def attention_run(tone_run, tmp_path_factory):
+    """A model with an attention decoder and nothing else."""
+    run = tmp_path_factory.mktemp("attention") / "run"
+    train(configured(tone_run, *ALONE), run=run, device="cpu")
+    return run
+
+
+@pytest.fixture(scope="module")
+def joint_run(tone_run, tmp_path_factory):
+    """A model with both."""
+    run = tmp_path_factory.mktemp("joint") / "run"
+    schedule = ["heads.attention.first_ctc_share=0.9", "heads.attention.label_smoothing=0.05"]
+    train(configured(tone_run, *JOINT, *schedule), run=run, device="cpu")
+    return run
+
+
+def json_lines(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+# What they learn, and what they say
+
+
+def test_attention_alone_learns_to_read_the_recordings(attention_run, tone_run):
+    epochs = json_lines((attention_run / "metrics.jsonl").read_text(encoding="utf-8"))
+    recognizer = load(attention_run, device="cpu")
+
+    assert epochs[-1]["dev_cer"] == 0.0
+    assert epochs[-1]["dev_loss"] < 0.2 * epochs[0]["dev_loss"]
+    assert epochs[-1]["blank_share"] is None
+    for name, text in tone_run.texts.items():
+        transcript = recognizer.transcribe(tone_run.recordings / f"{name}.wav")
+        assert transcript.text == text
+        assert not transcript.is_cut
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+def test_a_model_with_both_reads_them_in_every_way(joint_run, tone_run, search):
+    recognizer = load(joint_run, device="cpu")
+    decode = DecodeConfig(search=search, beam=4)
+
+    found = {
+        name: recognizer.transcribe(tone_run.recordings / f"{name}.wav", decode=decode).text
+        for name in tone_run.texts
+    }
+
+    assert found == tone_run.texts
+
+
+def test_training_tells_both_error_rates(joint_run):
+    epochs = json_lines((joint_run / "metrics.jsonl").read_text(encoding="utf-8"))
+
+    assert epochs[-1]["dev_cer"] == 0.0
+    assert epochs[-1]["dev_attention_cer"] == 0.0
+    assert "dev attention CER 0.00%" in (joint_run / "log.txt").read_text(encoding="utf-8")
+    assert (
+        read_model(joint_run / "model.safetensors").header["training"]["scores"][
+            "dev_attention_cer"
+        ]
+        == 0.0
+    )
+
+
+@pytest.mark.parametrize("which", ["attention_run", "joint_run"])
+def test_transcripts_have_times_confidence_and_alternatives(ctcasr, request, tone_run, which):
+    run = request.getfixturevalue(which)
+
+    ended = ctcasr(
+        "transcribe", "-m", run, tone_run.manifest, "-f", "jsonl", "--nbest", 3, "--beam", 4
+    )
+
+    assert ended.status == 0
+    for record in json_lines(ended.out):
+        text = tone_run.texts[record["id"]]
+        assert record["text"] == text
+        assert record["nbest"][0]["text"] == text
+        assert 1 < len(record["nbest"]) <= 3
+        scores = [other["log_prob"] for other in record["nbest"]]
+        assert scores == sorted(scores, reverse=True)
+        assert record["log_prob"] == scores[0]
+        assert 0.3 < record["confidence"] <= 1
+        (word,) = record["words"]
+        assert word["text"] == text
+        assert 0 <= word["start"] < word["end"] <= record["duration"]
+        assert record["decoder"]["search"] == which.removesuffix("_run")
+        assert record.get("times", "ctc") == ("ctc" if which == "joint_run" else "attention")
+
+
+def test_attention_times_words_where_they_are_said(attention_run, joint_run, tone_run):
+    by_attention, by_ctc = (load(run, device="cpu") for run in (attention_run, joint_run))
+    for name in tone_run.texts:
+        path = tone_run.recordings / f"{name}.wav"
+        (one,), (other,) = by_attention.transcribe(path).words, by_ctc.transcribe(path).words
+
+        assert abs(one.start - other.start) < 0.15
+        assert abs(one.end - other.end) < 0.15
+
+
+@pytest.mark.parametrize("which", ["attention_run", "joint_run"])
+def test_texts_do_not_depend_on_batches(request, tone_run, which):
+    recognizer = load(request.getfixturevalue(which), device="cpu")
+    recordings = [recognizer.prepare(path) for path in sorted(tone_run.recordings.iterdir())]
+    decode = DecodeConfig(beam=3)
+
+    together = recognizer.transcribe_batch(recordings, decode=decode)
+    alone = recognizer.transcribe_batch(recordings, decode=decode, batch_size=1)
+
+    for one, other in zip(together, alone, strict=True):
+        assert one.text == other.text
+        assert one.log_prob == pytest.approx(other.log_prob, abs=1e-4)
+
+
+@pytest.mark.parametrize("which", ["attention_run", "joint_run"])
+def test_evaluation_scores_them_and_finds_whose_fault_errors_are(
+    ctcasr, request, tone_run, tmp_path, which
+):
+    ended = ctcasr(
+        "evaluate", "-m", request.getfixturevalue(which), tone_run.manifest, "-o", tmp_path / "out"
+    )
+
+    assert ended.status == 0, ended.err
+    results = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    assert results["raw"]["char"]["rate"] == 0.0
+    assert results["decoder"]["search"] == which.removesuffix("_run")
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+@pytest.mark.parametrize("which", ["attention_run", "joint_run"])
+def test_a_page_shows_where_it_looked_for_each_label(ctcasr, request, tone_run, tmp_path, which):
+    page = tmp_path / "tones.html"
+
+    ended = ctcasr("show", "-m", request.getfixturevalue(which), tone_run.manifest, "-o", page)
+
+    assert ended.status == 0, ended.err
+    text = page.read_text(encoding="utf-8")
+    assert text.count('class="spectrogram attention"') == len(tone_run.texts)
+    assert text.count(">&lt;/s&gt;</text>") == len(tone_run.texts)
+    assert ("posteriors</text>" in text) == (which == "joint_run")
+
+
+@pytest.mark.parametrize("which", ["attention_run", "joint_run"])
+def test_info_says_how_it_writes(ctcasr, request, which):
+    ended = ctcasr("info", request.getfixturevalue(which))
+
+    assert ended.status == 0
+    assert "attention" in ended.out
+
+
+@pytest.mark.parametrize("search", ["attention", "joint", "ctc_first", "attention_first"])
+def test_language_model_and_hotwords_weigh_what_attention_writes(
+    ctcasr, joint_run, tone_run, tmp_path, search
+):
+    sentences = tmp_path / "texts.txt"
+    sentences.write_text("\n".join(tone_run.texts.values()), encoding="utf-8")
+    lm = tmp_path / "words.arpa"
+    assert ctcasr("lm", "train", sentences, "-o", lm, "--order", 2).status == 0
+    way = ["--set", f"decode.search={search}", "--beam", 4]
+
+    plain = ctcasr("transcribe", "-m", joint_run, tone_run.manifest, "-f", "jsonl", *way)
+    weighed = ctcasr(
+        "transcribe", "-m", joint_run, tone_run.manifest, "-f", "jsonl", *way,
+        "--lm", lm, "--hotword", "cad=20",
+    )  # fmt: skip
+
+    assert weighed.status == 0, weighed.err
+    before, after = json_lines(plain.out), json_lines(weighed.out)
+    assert after[0]["decoder"]["lm"]["name"] == "words.arpa"
+    assert after[3]["text"] == "cad"
+    assert after[3]["log_prob"] > before[3]["log_prob"] + 10
+
+
+# Going on, and starting from
+
+
+@pytest.mark.parametrize("heads", [ALONE, JOINT])
+def test_a_run_that_goes_on_ends_as_one_that_never_stopped(tone_run, tmp_path, heads, monkeypatch):
+    schedule = ["heads.attention.sampling=0.5", "heads.attention.dropout=0.2", "training.epochs=4"]
+    if heads is JOINT:
+        schedule.append("heads.attention.first_ctc_share=1.0")
+    config = configured(tone_run, *heads, *schedule, "training.checkpoint_minutes=0")
+    whole = train(config, run=tmp_path / "whole", device="cpu")
+
+    kept = tmp_path / "whole" / "checkpoints"
+    for folder in sorted(kept.iterdir())[-1:]:
+        (folder / "state.json").write_text("{", encoding="utf-8")  # the last one is damaged
+    (tmp_path / "whole" / "model.safetensors").rename(tmp_path / "first.safetensors")
+    again = train(config, run=tmp_path / "whole", device="cpu", resume=True)
+
+    assert again == whole
+    first = read_model(tmp_path / "first.safetensors").tensors
+    for name, tensor in read_model(again).tensors.items():
+        assert torch.equal(tensor, first[name]), name
+
+
+def test_a_model_may_start_from_one_with_ctc_alone(tone_run, tmp_path):
+    config = configured(
+        tone_run, *JOINT, f"training.init_from={tone_run.folder.as_posix()}", "training.epochs=1"
+    )
+
+    new = load(train(config, run=tmp_path / "run", device="cpu"), device="cpu")
+
+    assert new.config.heads.attention.is_present
+    assert "started from run" in (tmp_path / "run" / "log.txt").read_text(encoding="utf-8")
+
+
+# What cannot be
+
+
+@pytest.mark.parametrize("command", ["align", "tune"])
+def test_commands_that_need_the_frames_of_ctc_say_so(
+    ctcasr, attention_run, tone_run, tmp_path, command
+):
+    ended = ctcasr(command, "-m", attention_run, tone_run.manifest, "-o", tmp_path / "out")
+
+    assert ended.status == 2
+    assert "model run: has an attention decoder and no CTC head" in ended.err
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["heads.ctc.weight=0", "heads.attention.weight=1", "decode.search=joint"],
+            "decode.search joint needs heads.ctc, whose weight is 0",
+        ),
+        (["decode.search=attention_first"], "decode.search attention_first needs heads.attention"),
+    ],
+)
+def test_a_search_without_its_heads_is_refused_before_training(
+    tone_run, tmp_path, overrides, message
+):
+    with pytest.raises(ConfigError, match=message):
+        train(configured(tone_run, *overrides), run=tmp_path / "run", device="cpu")
+
+
+def test_a_search_that_the_model_has_no_head_for_is_refused_by_name(
+    ctcasr, attention_run, tone_run
+):
+    ended = ctcasr(
+        "transcribe", "-m", attention_run, tone_run.manifest, "--set", "decode.search=joint"
+    )
+
+    assert ended.status == 2
+    assert "decode.search joint needs heads.ctc, whose weight is 0" in ended.err
+
+
+def test_texts_that_ctc_cannot_align_are_learned_by_attention_alone(tone_run):
+    items = [replace(one, text="ab" * 400) for one in read_manifest(tone_run.manifest)]
+
+    alone = prepare_sets(configured(tone_run, *ALONE), {"train": items})
+
+    assert len(alone.train) == 8
+    with pytest.raises(ManifestError, match="none of 8 utterances can be used"):
+        prepare_sets(configured(tone_run, *JOINT), {"train": items})
+
+
+def test_a_text_that_would_go_on_for_ever_is_cut_and_marked(attention_run, tone_run, ctcasr):
+    endless = load(attention_run, device="cpu")
+    with torch.no_grad():
+        endless.network.attention.output.bias[-1] = -1e4  # never the end
+
+    transcript = endless.transcribe(
+        tone_run.recordings / "3-cad.wav", decode=DecodeConfig(labels_per_frame=0.5)
+    )
+
+    frames = endless.config.num_encoder_frames(round(8_000 * (transcript.duration or 0.0)))
+    assert transcript.is_cut
+    assert transcript.to_json()["cut"] is True
+    assert len(transcript.text) == 10 + -(-frames // 2)
+
+
+@pytest.mark.parametrize("which", ["attention_run", "joint_run"])
+@pytest.mark.parametrize("num_samples", [0, 1, 200, 300])
+def test_recordings_of_a_frame_or_none_have_a_transcript(request, which, num_samples):
+    recognizer = load(request.getfixturevalue(which), device="cpu")
+    noise = 0.1 * torch.randn(num_samples, generator=torch.Generator().manual_seed(0)).numpy()
+
+    transcript = recognizer.transcribe(noise, sample_rate=8_000, decode=DecodeConfig(beam=2))
+
+    assert transcript.error is None
+
+
+def test_silence_is_no_text(attention_run):
+    recognizer = load(attention_run, device="cpu")
+
+    transcript = recognizer.transcribe(torch.zeros(8_000).numpy(), sample_rate=8_000)
+
+    assert transcript.text == ""
+    assert transcript.words == ()
+
+
+@pytest.mark.parametrize("heads", [ALONE, JOINT])
+def test_empty_targets_are_learned(tone_run, tmp_path, heads):
+    manifest = tmp_path / "empty.jsonl"
+    lines = tone_run.manifest.read_text(encoding="utf-8").splitlines()
+    records = [json.loads(line) for line in lines]
+    for number, record in enumerate(records):
+        record["audio"] = (tone_run.manifest.parent / record["audio"]).as_posix()
+        record["text"] = "" if number % 2 else record["text"]
+    manifest.write_text("".join(json.dumps(one) + "\n" for one in records), encoding="utf-8")
+    config = configured(tone_run, *heads, "training.epochs=2", f"data.train={manifest.as_posix()}")
+
+    train(config, run=tmp_path / "run", device="cpu")
+
+    epochs = json_lines((tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8"))
+    assert all(epoch["skipped"] == 0 for epoch in epochs)
