@@ -190,8 +190,10 @@ def test_check_takes_ink_without_a_configuration_and_names_what_is_odd(ctcasr, i
     for row in rows:
         row["ink"] = str(ink_run.manifest.parent / row["ink"])
     (tmp_path / "dot.json").write_text("[[[1, 1]]]", encoding="utf-8")
+    (tmp_path / "gap.json").write_text("[[[1, 1], [1, 9]], [], []]", encoding="utf-8")
     (tmp_path / "far.json").write_text("[[[1, 1], [1e9, 1]]]", encoding="utf-8")
     rows += [
+        {"id": "gap", "ink": "gap.json", "text": "l"},
         {"id": "dot", "ink": "dot.json", "text": "vol"},
         {"id": "far", "ink": "far.json", "text": "lot"},
         {"id": "gone", "ink": "gone.json", "text": "lot"},
@@ -206,6 +208,7 @@ def test_check_takes_ink_without_a_configuration_and_names_what_is_odd(ctcasr, i
     assert ended.status == 3
     for found in (
         "dot: 1 point(s) in 1 stroke(s) for 3 characters",
+        "gap: 2 of 3 strokes are empty",
         "far: point 1 is at (1e+09, 1)",
         "gone: cannot read",
         "untold: 4 stroke(s) of ink, and an empty text",

@@ -1,4 +1,8 @@
 import math
+import re
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -163,3 +167,14 @@ def test_a_bar_and_a_dot_have_a_size_too():
     assert bar.points.tolist() == [[0, 0], [500, 0]]
     dot = unit_size(Ink.from_strokes([np.array([[10.0, 5]])], item="a"))
     assert dot.points.tolist() == [[0, 0]]
+
+
+def test_the_picture_in_the_documentation_is_what_the_steps_do():
+    docs = Path(__file__).parents[1] / "docs"
+    drawn = SimpleNamespace(**runpy.run_path(str(docs / "draw_ink.py"))).render()
+
+    kept = (docs / "ink-normalisation.svg").read_text(encoding="utf-8")
+    # Points to a tenth: the last digit is the machine's.
+    numbers, same = (re.findall(r"\d+\.\d+", picture) for picture in (drawn, kept))
+    assert len(numbers) == len(same)
+    np.testing.assert_allclose(np.array(numbers, float), np.array(same, float), atol=0.21)

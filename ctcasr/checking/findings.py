@@ -43,6 +43,7 @@ class Kind(StrEnum):
     RARE_CLASS = "rare label of the whole"
     LITTLE_INK = "little ink"
     INK_WITHOUT_TEXT = "ink without text"
+    EMPTY_STROKES = "empty strokes"
     SILENT = "silent"
     CLIPPED = "clipped"
     DC_OFFSET = "DC offset"
@@ -119,6 +120,7 @@ _FACTS: dict[Kind, tuple[Severity, str]] = {
     Kind.RARE_CLASS: (Severity.WARNING, "add recordings; few examples teach little"),
     Kind.LITTLE_INK: (Severity.WARNING, "look at it: text and ink may not belong together"),
     Kind.INK_WITHOUT_TEXT: (Severity.WARNING, "fill `text`, or take the lines out"),
+    Kind.EMPTY_STROKES: (Severity.WARNING, "see whether the device lost points; else no harm"),
     Kind.SILENT: (Severity.WARNING, "listen; take them out, or set their text to an empty string"),
     Kind.CLIPPED: (Severity.WARNING, "listen; record at a lower level"),
     Kind.DC_OFFSET: (Severity.WARNING, "look at the sound card or filter below 20 Hz"),

@@ -25,6 +25,7 @@ class MeasuredInk:
     Attributes:
         utterance: which.
         num_points, num_strokes: as they were read.
+        num_empty: strokes without a point.
         amount: frames that the frontend makes of them.
         digest: equal for equal points.
     """
@@ -32,6 +33,7 @@ class MeasuredInk:
     utterance: Utterance
     num_points: int
     num_strokes: int
+    num_empty: int
     amount: float
     digest: bytes
     silent: bool = False
@@ -50,6 +52,7 @@ def measure_ink(utterance: Utterance, medium: PenStrokes) -> MeasuredInk | Unusa
         utterance=utterance,
         num_points=len(ink),
         num_strokes=ink.num_strokes,
+        num_empty=ink.num_empty,
         amount=float(len(frames.features)),
         digest=hashlib.sha256(ink.points.tobytes() + ink.pen_up.tobytes()).digest(),
     )
@@ -67,6 +70,9 @@ def check_ink(name: str, measured: Sequence[MeasuredInk]) -> list[Finding]:
                 f"characters; its text may belong to other ink"
             )
             findings.append(Finding(Kind.LITTLE_INK, (name,), (item,), message))
+        if m.num_empty:
+            message = f"{item}: {m.num_empty} of {m.num_strokes + m.num_empty} strokes are empty"
+            findings.append(Finding(Kind.EMPTY_STROKES, (name,), (item,), message))
         if text is not None and not num_letters:
             message = f"{item}: {m.num_strokes} stroke(s) of ink, and an empty text"
             findings.append(Finding(Kind.INK_WITHOUT_TEXT, (name,), (item,), message))

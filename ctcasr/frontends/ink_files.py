@@ -177,7 +177,8 @@ def _read_stroke_list(path: Path, item: str) -> Ink:
     if not widths <= {2} and not widths <= {3}:
         raise _not_strokes(path, item)
     times = [stroke[:, 2] for stroke in points] if widths == {3} else None
-    return Ink.from_strokes([stroke[:, :2] for stroke in points], times, item=item)
+    ink = Ink.from_strokes([stroke[:, :2] for stroke in points], times, item=item)
+    return replace(ink, num_empty=len(strokes) - len(points))
 
 
 def _not_strokes(path: Path, item: str) -> InkError:

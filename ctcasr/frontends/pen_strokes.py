@@ -27,11 +27,13 @@ class Ink:
         points: (N, 2) x and y, y down; at least one point.
         pen_up: (N,) True on the last point of each stroke, so also on the last of all.
         times: (N,) seconds, never falling; None where the device kept none.
+        num_empty: strokes without points that were passed over when it was read.
     """
 
     points: NDArray[np.float64]
     pen_up: NDArray[np.bool_]
     times: NDArray[np.float64] | None = None
+    num_empty: int = 0
 
     @classmethod
     def checked(
@@ -92,7 +94,7 @@ class Ink:
         *,
         item: str,
     ) -> "Ink":
-        """Return the ink of (n, 2) strokes in order; strokes without points are passed over.
+        """Return the ink of (n, 2) strokes in order; those without points are passed over, counted.
 
         Raises:
             InkError: see `checked`.
@@ -101,12 +103,13 @@ class Ink:
         lengths = [len(stroke) for stroke in kept if len(stroke)]
         pen_up = np.zeros(sum(lengths), dtype=bool)
         pen_up[np.cumsum(lengths, dtype=np.int64) - 1] = True
-        return cls.checked(
+        ink = cls.checked(
             np.concatenate(kept) if kept else np.empty((0, 2)),
             pen_up,
             None if times is None else np.concatenate([np.empty(0), *times]),
             item=item,
         )
+        return replace(ink, num_empty=len(kept) - len(lengths))
 
     def __len__(self) -> int:
         return len(self.points)
