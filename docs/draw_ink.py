@@ -20,7 +20,8 @@ STEPS: tuple[InkStep, ...] = ("outliers", "slope", "slant", "size")
 
 _WIDTH, _HEIGHT, _LEFT = 760, 96, 110
 _STYLE = (
-    "text { font: 13px sans-serif; fill: #444 } .ink { fill: none; stroke: #111; stroke-width: 1.3 } "
+    "text { font: 13px sans-serif; fill: #444 } "
+    ".ink { fill: none; stroke: #111; stroke-width: 1.3 } "
     ".ink-dot { fill: #111 } .guide { fill: none; stroke: #999; stroke-dasharray: 3 3 } "
     "rect { fill: #fff; stroke: #bbb }"
 )

@@ -66,7 +66,7 @@ class _Commands(click.Group):
 )
 @click.version_option(package_name="ctcasr", message="ctcasr %(version)s")
 def app() -> None:
-    """Turn recordings into text, with a recognizer that you train and own."""
+    """Turn recordings and handwriting into text, with a recognizer that you train and own."""
 
 
 for _command in (
