@@ -12,7 +12,7 @@ from ctcasr.frontends.image_augmentation import (
     distort_line,
     draw_image_distortion,
 )
-from ctcasr.frontends.image_features import ImageFrontendConfig, image_frames
+from ctcasr.frontends.image_features import ImageFrontendConfig, image_frames, prepare_line
 from ctcasr.frontends.image_normalisation import measure_line
 from ctcasr.frontends.line_image import LineImage
 from tests.image_cases import any_line, line_image, written_line
@@ -129,24 +129,19 @@ def test_any_line_survives_strong_augmentation(image, seed):
     assert ((ink >= 0) & (ink <= 1)).all()
 
 
-@pytest.mark.parametrize("right_to_left", [False, True])
-def test_frames_of_a_distorted_line_know_where_they_came_from(right_to_left):
+@pytest.mark.parametrize("mirror", [False, True])
+def test_frames_of_a_distorted_line_know_where_they_came_from(mirror):
     ink = np.zeros((64, 900), dtype=np.float32)
     bars = [150, 420, 700]
     for left in bars:
         ink[10:54, left : left + 6] = 1
-    config = ImageFrontendConfig(normalisation=())
+    config = ImageFrontendConfig(normalisation=(), mirror=mirror)
+    prepared = prepare_line(LineImage.checked(ink, item="a", left=1_000), config, item="a")
     augment = ImageAugmentConfig(cut_outs=0, noise=0)
     for epoch in range(5):
         distortion = draw_image_distortion(augment, seed=1, epoch=epoch, item="a")
         distortion = dataclasses.replace(distortion, stroke_width=0.0)
-        frames = image_frames(
-            LineImage.checked(ink, item="a", left=1_000),
-            config,
-            item="a",
-            right_to_left=right_to_left,
-            distortion=distortion,
-        )
+        frames = image_frames(prepared, config, distortion=distortion)
         for left in bars:
             near = np.abs(frames.columns - (1_003 + left)) < 60
             middle = np.average(frames.columns[near], weights=frames.features[near].sum(axis=1))
@@ -155,7 +150,7 @@ def test_frames_of_a_distorted_line_know_where_they_came_from(right_to_left):
 
 def test_distortion_comes_after_straightening():
     distortion = dataclasses.replace(NEUTRAL, slant=0.4)
-    frames = image_frames(
-        line_image(slant=-0.5), ImageFrontendConfig(), item="a", distortion=distortion
-    )
+    config = ImageFrontendConfig()
+    prepared = prepare_line(line_image(slant=-0.5), config, item="a")
+    frames = image_frames(prepared, config, distortion=distortion)
     assert measured(frames.features.T, "slant").slant == pytest.approx(0.4, abs=0.15)

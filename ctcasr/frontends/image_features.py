@@ -22,6 +22,9 @@ MAX_FRAMES = 20_000
 """Most frames of one line: a hundred times as long as high, four times over."""
 
 
+_FULL_INK = 255
+
+
 class ImageFrontendConfig(Section):
     """How images of lines become features. Section `frontend` of a run's YAML file."""
 
@@ -34,10 +37,50 @@ class ImageFrontendConfig(Section):
     normalisation: tuple[ImageStep, ...] = ("slope", "slant", "size")
     """Steps that make writers alike, in this order: `slope`, `slant`, `size`."""
 
+    mirror: bool = False
+    """Columns are read from the right end; `true` where not given and `text.direction` is rtl."""
+
     @property
     def num_features(self) -> int:
         """F, the features of a frame."""
         return self.height
+
+    @property
+    def hop(self) -> int:
+        """Positions of the signal for each frame: a frame is one."""
+        return 1
+
+    @property
+    def rate(self) -> float:
+        """Positions of the signal for each unit of its axis, the pixel."""
+        return 1.0
+
+    def num_frames(self, num_positions: int) -> int:
+        """Return T of a signal (N, F)."""
+        return num_positions
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedLine:
+    """A line that was read and straightened: what does not change from epoch to epoch.
+
+    Attributes:
+        pixels: (H, W') uint8, 255 where there is ink; a byte each, since thousands are kept.
+        columns: (W',) x of each column in the image that the line was cut out of.
+    """
+
+    pixels: NDArray[np.uint8]
+    columns: NDArray[np.float32]
+
+    @property
+    def ink(self) -> NDArray[np.float32]:
+        """(H, W') 0 where there is paper, 1 where there is ink."""
+        return np.divide(self.pixels, _FULL_INK, dtype=np.float32)
+
+    @property
+    def num_bytes(self) -> int:
+        """What it takes in memory."""
+        return self.pixels.nbytes + self.columns.nbytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,41 +93,45 @@ class ImageFrames:
     """
 
     features: NDArray[np.float32]
-    columns: NDArray[np.float64]
+    columns: NDArray[np.float32]
+
+
+def prepare_line(image: LineImage, config: ImageFrontendConfig, *, item: str) -> PreparedLine:
+    """Return a line as it was read, straightened and drawn at the height of the features.
+
+    Raises:
+        ImageError: more than `MAX_FRAMES` columns.
+    """
+    shape = measure_line(image, config.normalisation)
+    width = image.width * config.height / shape.extent
+    if width > MAX_FRAMES:
+        raise ImageError(
+            f"{item}: {image.width:,} x {image.height:,} px would be {width:,.0f} px wide at a "
+            f"height of {config.height}, at most {MAX_FRAMES:,} are read; cut the line into pieces"
+        )
+    ink, columns = straighten(image, shape, height=config.height)
+    pixels = np.rint(ink * _FULL_INK).astype(np.uint8)
+    return PreparedLine(pixels, (columns + image.left).astype(np.float32))
 
 
 def image_frames(
-    image: LineImage,
+    prepared: PreparedLine,
     config: ImageFrontendConfig,
     *,
-    item: str,
-    right_to_left: bool = False,
     distortion: ImageDistortion | None = None,
 ) -> ImageFrames:
     """Return the features of one line, at least one frame.
 
     Args:
-        image: as it was read.
+        prepared: by `prepare_line`, with the same configuration.
         config: which features.
-        item: named in errors.
-        right_to_left: whether it is read from its right end.
         distortion: what is done to the straightened line while training.
-
-    Raises:
-        ImageError: more than `MAX_FRAMES` frames.
     """
-    shape = measure_line(image, config.normalisation)
-    if image.width * config.height / shape.extent > MAX_FRAMES:
-        raise ImageError(
-            f"{item}: {image.width:,} x {image.height:,} px would be "
-            f"{image.width * config.height / shape.extent:,.0f} px wide at a height of "
-            f"{config.height}, at most {MAX_FRAMES:,} are read; cut the line into pieces"
-        )
-    ink, columns = straighten(image, shape, height=config.height)
+    ink, columns = prepared.ink, prepared.columns
     if distortion is not None:
         ink, came_from = distort_line(ink, distortion)
-        columns = np.interp(came_from, np.arange(len(columns)), columns)
+        columns = np.interp(came_from, np.arange(len(columns)), columns).astype(np.float32)
     features = np.ascontiguousarray(ink.T)
-    if right_to_left:
-        features, columns = features[::-1].copy(), columns[::-1]
-    return ImageFrames(features, columns + image.left)
+    if config.mirror:
+        features, columns = features[::-1].copy(), columns[::-1].copy()
+    return ImageFrames(features, columns)
