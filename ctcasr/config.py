@@ -22,6 +22,8 @@ from ctcasr.alphabet import Alphabet, Direction, Unit, alphabet_of_labels
 from ctcasr.decoding.context import LmUnit
 from ctcasr.errors import ConfigError
 from ctcasr.frontends.augmentation import AugmentConfig
+from ctcasr.frontends.image_augmentation import ImageAugmentConfig
+from ctcasr.frontends.image_features import ImageFrontendConfig
 from ctcasr.frontends.ink_augmentation import InkAugmentConfig
 from ctcasr.frontends.ink_features import InkFrontendConfig
 from ctcasr.frontends.media import Augment, Frontend, make_medium
@@ -478,11 +480,8 @@ class SpeechConfig(RunConfig):
         return self
 
 
-class InkConfig(RunConfig):
-    """A run that learns from pen strokes."""
-
-    frontend: InkFrontendConfig = InkFrontendConfig()
-    augment: InkAugmentConfig = InkAugmentConfig()
+class WritingConfig(RunConfig):
+    """A run that learns from handwriting, in whatever form."""
 
     @model_validator(mode="after")
     def _frames_are_of_recordings(self) -> Self:
@@ -494,18 +493,46 @@ class InkConfig(RunConfig):
         return self
 
 
+class InkConfig(WritingConfig):
+    """A run that learns from pen strokes."""
+
+    frontend: InkFrontendConfig = InkFrontendConfig()
+    augment: InkAugmentConfig = InkAugmentConfig()
+
+
+class ImageConfig(WritingConfig):
+    """A run that learns from images of lines."""
+
+    frontend: ImageFrontendConfig = ImageFrontendConfig()
+    augment: ImageAugmentConfig = ImageAugmentConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_as_written(cls, values: Any) -> Any:
+        """Mirror what is written from right to left, unless told."""
+        match values:
+            case {"text": {"direction": Direction.RTL}, "frontend": {**frontend}}:
+                return {**values, "frontend": {"mirror": True, **frontend}}
+        return values
+
+
 RUN_CONFIGS: Mapping[Modality, type[RunConfig]] = {
     Modality.AUDIO: SpeechConfig,
     Modality.INK: InkConfig,
+    Modality.IMAGE: ImageConfig,
 }
-_INK_KINDS = frozenset(get_args(InkFrontendConfig.model_fields["kind"].annotation))
+_CLASS_OF_KIND = {
+    kind: section
+    for section in (InkConfig, ImageConfig)
+    for kind in get_args(type(section().frontend).model_fields["kind"].annotation)
+}
 
 
 def config_class(values: Mapping[str, Any]) -> type[RunConfig]:
     """Return the class of a configuration, by `frontend.kind`."""
     frontend = values.get("frontend")
     kind = frontend.get("kind") if isinstance(frontend, Mapping) else None
-    return InkConfig if kind in _INK_KINDS else SpeechConfig
+    return _CLASS_OF_KIND.get(kind, SpeechConfig) if isinstance(kind, str) else SpeechConfig
 
 
 def load_config(source: str | Path, *, overrides: Sequence[str] = ()) -> RunConfig:

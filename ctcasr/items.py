@@ -2,6 +2,7 @@
 
 recordings     samples at the model's rate; one item for each channel, where channels differ
 pen strokes    features along the pen's way, and the strokes that they are of
+images         columns of the straightened line, and where in the image they are
 """
 
 import tempfile
@@ -12,8 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from ctcasr.errors import ItemError
+from ctcasr.frontends.image_features import (
+    ImageFrames,
+    ImageFrontendConfig,
+    image_frames,
+    prepare_line,
+)
 from ctcasr.frontends.ink_features import InkFrames, InkFrontendConfig, ink_frames, prepare_ink
 from ctcasr.frontends.ink_files import read_ink
+from ctcasr.frontends.line_image import LineImage, read_line_image
 from ctcasr.frontends.media import Frontend
 from ctcasr.frontends.medium import Signal
 from ctcasr.frontends.pen_strokes import Ink
@@ -41,6 +49,8 @@ class Item:
         stored_rate: of a recording: samples per second before resampling.
         frames: of pen strokes: where each frame came from.
         ink: of pen strokes: as they were read.
+        columns: of an image: where each frame came from.
+        image: of an image: the line as it was read.
     """
 
     signal: Signal
@@ -51,6 +61,8 @@ class Item:
     stored_rate: int | None = None
     frames: InkFrames | None = None
     ink: Ink | None = None
+    columns: ImageFrames | None = None
+    image: LineImage | None = None
 
 
 def read_items(
@@ -74,7 +86,13 @@ def read_items(
     if isinstance(frontend, FrontendConfig):
         _require(utterance, Modality.AUDIO)
         return _read_channels(utterance, frontend, split_channels=split_channels, content=content)
-    _require(utterance, Modality.INK)
+    modality = Modality.INK if isinstance(frontend, InkFrontendConfig) else Modality.IMAGE
+    _require(utterance, modality)
+    if isinstance(frontend, ImageFrontendConfig):
+        image = read_line_image(
+            utterance.path, item=utterance.id, polygon=utterance.polygon, content=content
+        )
+        return [image_item(image, frontend, item=utterance.id, source=str(utterance.path))]
     if content is not None:
         ink = _read_ink_bytes(content, item=utterance.id)
     else:
@@ -94,6 +112,18 @@ def ink_item(
     """
     frames = ink_frames(prepare_ink(ink, frontend, item=item), frontend)
     return Item(frames.features, item, source, frames=frames, ink=ink)
+
+
+def image_item(
+    image: LineImage, frontend: ImageFrontendConfig, *, item: str, source: str | None = None
+) -> Item:
+    """Return the image of a line as a model takes it.
+
+    Raises:
+        ImageError: see `prepare_line`.
+    """
+    frames = image_frames(prepare_line(image, frontend, item=item), frontend)
+    return Item(frames.features, item, source, columns=frames, image=image)
 
 
 def unread_item(utterance: Utterance) -> Item:

@@ -1,8 +1,9 @@
-"""Where in an item its words lie: seconds of a recording, points and strokes of ink.
+"""Where in an item its words lie: seconds of a recording, points and strokes of ink, pixels.
 
 A CTC network gives a label for a frame or two, somewhere inside what stands for it; words reach
 further than from the first to the last of these spikes. In recordings they reach as far as there is
-sound (`decoding.word_boundaries`); in ink to the widest gap between the strokes of two words.
+sound (`decoding.word_boundaries`); in ink to the widest gap between the strokes of two words; in
+images to the middle of the widest stretch without ink.
 """
 
 import itertools
@@ -11,15 +12,19 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ctcasr.decoding import Word
 from ctcasr.decoding.word_boundaries import find_word_spans
+from ctcasr.frontends.image_features import ImageFrames, ImageFrontendConfig
 from ctcasr.frontends.ink_features import InkFrames, InkFrontendConfig
 from ctcasr.frontends.level import frame_levels
 from ctcasr.frontends.media import Frontend
 from ctcasr.frontends.spectral import FrontendConfig
 from ctcasr.items import Item
 from ctcasr.transcript import TimedWord
+
+_SPECKS = 0.5  # pixels' worth of ink in a column that is still a gap
 
 
 class Places(ABC):
@@ -55,6 +60,8 @@ def make_places(frontend: Frontend, stride: int) -> Places:
     """Return the places of the modality that a frontend is for."""
     if isinstance(frontend, FrontendConfig):
         return SecondsOfSound(frontend, stride)
+    if isinstance(frontend, ImageFrontendConfig):
+        return PixelsOfLine(stride)
     return PointsOfInk(frontend, stride)
 
 
@@ -114,6 +121,8 @@ class PointsOfInk(Places):
 
     def words(self, item: Item, words: Sequence[Word]) -> tuple[TimedWord, ...]:
         """Return words that divide the strokes among them at the widest gaps between."""
+        if not words:
+            return ()
         frames = _frames(item)
         spikes = [(word.start * self.stride, word.end * self.stride) for word in words]
         inner = [
@@ -130,6 +139,61 @@ class PointsOfInk(Places):
             )
             for word, (first, end) in zip(words, itertools.pairwise(edges), strict=True)
         )
+
+
+class PixelsOfLine(Places):
+    """Images of lines: pixels from the left edge of the image that a line was cut out of.
+
+    Of what is written from right to left, words start right of where they end.
+    """
+
+    unit = "px"
+
+    def extent(self, item: Item) -> float:
+        """Return the width of the line."""
+        return float(item.image.width) if item.image is not None else 0.0
+
+    def interval(self, item: Item, span: tuple[int, int]) -> tuple[float, float]:
+        """Return where the frames begin and end, in the order of reading."""
+        columns = _columns(item).columns
+        num_frames = len(columns)
+        if not num_frames:
+            return 0.0, 0.0
+        edges = np.interp([*span], np.arange(num_frames) + 0.5, columns)
+        return float(edges[0]), float(edges[1])
+
+    def words(self, item: Item, words: Sequence[Word]) -> tuple[TimedWord, ...]:
+        """Return words that divide the line among them at the widest gaps between."""
+        if not words:
+            return ()
+        ink = _columns(item).features.sum(axis=1)
+        spikes = [(word.start * self.stride, word.end * self.stride) for word in words]
+        inner = [
+            _middle_of_gap(ink, before[1] - 1, after[0])
+            for before, after in itertools.pairwise(spikes)
+        ]
+        edges = [0, *inner, len(ink)]
+        return tuple(
+            TimedWord(word.text, *self.interval(item, span), word.confidence)
+            for word, span in zip(words, itertools.pairwise(edges), strict=True)
+        )
+
+
+def _columns(item: Item) -> ImageFrames:
+    assert item.columns is not None, "an item of an image knows its columns"
+    return item.columns
+
+
+def _middle_of_gap(ink: NDArray[np.float32], first: int, last: int) -> int:
+    """Return the middle of the longest run of frames in [first, last] with the least ink."""
+    last = min(max(last, first + 1), len(ink) - 1)
+    first = min(first, last)
+    here = ink[first : last + 1]
+    empty = here <= here.min() + _SPECKS
+    edges = np.flatnonzero(np.diff(empty, prepend=False, append=False))
+    starts, ends = edges[::2], edges[1::2]
+    longest = int(np.argmax(ends - starts))
+    return first + int(starts[longest] + ends[longest]) // 2
 
 
 def _frames(item: Item) -> InkFrames:

@@ -40,12 +40,14 @@ from ctcasr.errors import (
 )
 from ctcasr.frontends.feature_stats import FeatureStats
 from ctcasr.frontends.features import FeatureExtractor
+from ctcasr.frontends.image_features import ImageFrontendConfig
 from ctcasr.frontends.ink_features import InkFrontendConfig
+from ctcasr.frontends.line_image import LineImage
 from ctcasr.frontends.medium import Signal
 from ctcasr.frontends.pen_strokes import Ink
 from ctcasr.frontends.spectral import FrontendConfig
 from ctcasr.frontends.waveform import resample, select_channel
-from ctcasr.items import Item, ink_item, read_items
+from ctcasr.items import Item, image_item, ink_item, read_items
 from ctcasr.manifest.utterance import Modality, Utterance
 from ctcasr.models.attention import AttentionSteps
 from ctcasr.models.network import Network
@@ -155,7 +157,7 @@ class Recognizer:
 
     def transcribe(
         self,
-        source: str | Path | NDArray[np.floating[Any]] | Ink,
+        source: str | Path | NDArray[np.floating[Any]] | Ink | LineImage,
         *,
         sample_rate: int | None = None,
         channel: int | None = None,
@@ -164,7 +166,8 @@ class Recognizer:
         """Return the transcript of one item.
 
         Args:
-            source: a path; or samples: (N,) or (channels, N) floats, full scale -1 to 1; or ink.
+            source: a path; or samples: (N,) or (channels, N) floats, full scale -1 to 1; or
+                ink, or the image of a line.
             sample_rate: of the samples, in Hz; needed for an array only.
             channel: which channel, from 0; needed where channels differ.
             decode: how to search; the model's own way where not given.
@@ -178,7 +181,7 @@ class Recognizer:
 
     def prepare(
         self,
-        source: str | Path | NDArray[np.floating[Any]] | Ink,
+        source: str | Path | NDArray[np.floating[Any]] | Ink | LineImage,
         *,
         sample_rate: int | None = None,
         channel: int | None = None,
@@ -197,6 +200,10 @@ class Recognizer:
             if not isinstance(frontend, InkFrontendConfig):
                 raise ItemError(f"ink: model {self.name} reads {self.modality.items}")
             return ink_item(source, frontend, item="ink")
+        if isinstance(source, LineImage):
+            if not isinstance(frontend, ImageFrontendConfig):
+                raise ItemError(f"image: model {self.name} reads {self.modality.items}")
+            return image_item(source, frontend, item="image")
         stored, rate = check_samples(source, sample_rate)
         chosen = select_channel(stored, channel=channel, item="array")
         samples = resample(chosen, from_rate=rate, to_rate=self.sample_rate)

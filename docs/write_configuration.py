@@ -6,7 +6,7 @@ python docs/write_configuration.py
 from collections.abc import Iterable
 from pathlib import Path
 
-from ctcasr.config import InkConfig, describe_keys
+from ctcasr.config import ImageConfig, InkConfig, describe_keys
 from ctcasr.training.language_model import LmConfig
 
 _OF_MEDIUM = ("frontend.", "augment.")
@@ -26,6 +26,11 @@ def render_reference() -> str:
         "",
         "Where `frontend.kind` is `offsets` or `graves`, these sections hold other keys.",
         *_tables(row for row in describe_keys(InkConfig) if row[0].startswith(_OF_MEDIUM)),
+        "",
+        "# Images of lines",
+        "",
+        "Where `frontend.kind` is `columns`, these sections hold other keys.",
+        *_tables(row for row in describe_keys(ImageConfig) if row[0].startswith(_OF_MEDIUM)),
         "",
         "# Recurrent language models",
         "",

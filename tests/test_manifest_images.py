@@ -155,7 +155,7 @@ def test_what_cannot_become_an_item_is_named(tmp_path):
     assert reasons["p2.xml"].endswith(
         "no lines of text; find them first, with kraken or eScriptorium"
     )
-    assert reasons["p3.xml"] == "its image 'gone.png' is not beside it"
+    assert reasons["p3.xml"] == "its image 'gone.png' is not beside it; copy it"
     assert reasons["p4.xml"] == "measures in mm10; export it anew with pixels"
     assert "not well-formed" in reasons["p5.xml"]
     assert "declares an entity" in reasons["p6.xml"]

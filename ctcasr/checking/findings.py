@@ -44,6 +44,8 @@ class Kind(StrEnum):
     LITTLE_INK = "little ink"
     INK_WITHOUT_TEXT = "ink without text"
     EMPTY_STROKES = "empty strokes"
+    LOW_IMAGE = "low image"
+    DARK_IMAGE = "dark image"
     SILENT = "silent"
     CLIPPED = "clipped"
     DC_OFFSET = "DC offset"
@@ -121,6 +123,8 @@ _FACTS: dict[Kind, tuple[Severity, str]] = {
     Kind.LITTLE_INK: (Severity.WARNING, "look at it: text and ink may not belong together"),
     Kind.INK_WITHOUT_TEXT: (Severity.WARNING, "fill `text`, or take the lines out"),
     Kind.EMPTY_STROKES: (Severity.WARNING, "see whether the device lost points; else no harm"),
+    Kind.LOW_IMAGE: (Severity.WARNING, "scan at 200 dpi or more"),
+    Kind.DARK_IMAGE: (Severity.WARNING, "look at it: paper must be lighter than ink"),
     Kind.SILENT: (Severity.WARNING, "listen; take them out, or set their text to an empty string"),
     Kind.CLIPPED: (Severity.WARNING, "listen; record at a lower level"),
     Kind.DC_OFFSET: (Severity.WARNING, "look at the sound card or filter below 20 Hz"),

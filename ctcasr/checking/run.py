@@ -24,6 +24,7 @@ from ctcasr.checking.findings import (
     gravest_first,
 )
 from ctcasr.checking.frame_checks import check_stretches
+from ctcasr.checking.image_checks import MeasuredImage, check_images, measure_image
 from ctcasr.checking.ink_checks import MeasuredInk, check_ink, measure_ink
 from ctcasr.checking.item_checks import (
     MeasuredItem,
@@ -33,6 +34,7 @@ from ctcasr.checking.item_checks import (
 )
 from ctcasr.checking.leakage_checks import check_leakage, divide_by_split
 from ctcasr.checking.text_checks import check_alphabet, check_rare_units, check_texts
+from ctcasr.frontends.images import LineImages
 from ctcasr.frontends.ink import PenStrokes
 from ctcasr.frontends.medium import Medium
 from ctcasr.manifest.utterance import Modality, Utterance
@@ -94,6 +96,7 @@ def check_utterances(
     for name, of_set in measured.items():
         findings += check_levels(name, _recordings(of_set))
         findings += check_ink(name, [m for m in of_set if isinstance(m, MeasuredInk)])
+        findings += check_images(name, [m for m in of_set if isinstance(m, MeasuredImage)])
         findings += check_duplicates(name, of_set)
         counts = _count_labels(of_set, rules, unit, alphabet)
         findings += check_speech_rate(name, of_set, counts, unit=axis)
@@ -163,10 +166,12 @@ def _recordings(measured: Sequence[MeasuredItem]) -> list[Measured]:
 
 def _measure_one(
     utterance: Utterance, medium: Medium[Any, Any] | None
-) -> Measured | MeasuredInk | Unusable:
+) -> Measured | MeasuredInk | MeasuredImage | Unusable:
     wrong = unusable_modality(utterance, Modality.AUDIO if medium is None else medium.modality)
     if wrong is not None:
         return wrong
+    if isinstance(medium, LineImages):
+        return measure_image(utterance, medium)
     return measure_ink(utterance, medium) if isinstance(medium, PenStrokes) else measure(utterance)
 
 

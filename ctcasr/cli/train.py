@@ -86,6 +86,10 @@ def train_command(
         announce(f"advice: {advice.what} {advice.why} {advice.next_step}")
     announce(f"model: {model}")
     announce(f"report: {RunFolder(run).report}")
-    example = {Modality.AUDIO: "RECORDING.wav", Modality.INK: "INK.inkml"}[settings.modality]
+    example = {
+        Modality.AUDIO: "RECORDING.wav",
+        Modality.INK: "INK.inkml",
+        Modality.IMAGE: "LINE.png",
+    }[settings.modality]
     announce(f"use it: ctcasr transcribe -m {run} {example}")
     return 0

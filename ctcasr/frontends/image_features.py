@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ctcasr.errors import ImageError
+from ctcasr.frontends.feature_stats import Normalisation
 from ctcasr.frontends.image_augmentation import ImageDistortion, distort_line
 from ctcasr.frontends.image_normalisation import ImageStep, measure_line, straighten
 from ctcasr.frontends.line_image import LineImage
@@ -39,6 +40,9 @@ class ImageFrontendConfig(Section):
 
     mirror: bool = False
     """Columns are read from the right end; `true` where not given and `text.direction` is rtl."""
+
+    normalise: Normalisation = Normalisation.NONE
+    """Zero mean and unit variance per row: by `training` statistics, per `utterance`, or `none`."""
 
     @property
     def num_features(self) -> int:

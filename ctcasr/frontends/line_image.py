@@ -11,6 +11,7 @@ Source of the levelling: the paper is what a closing leaves of the light, blurre
 """
 
 import functools
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -89,7 +90,11 @@ class LineImage:
 
 
 def read_line_image(
-    path: Path, *, item: str, polygon: Sequence[tuple[float, float]] | None = None
+    path: Path,
+    *,
+    item: str,
+    polygon: Sequence[tuple[float, float]] | None = None,
+    content: bytes | None = None,
 ) -> LineImage:
     """Return the picture of one line, its paper levelled.
 
@@ -98,13 +103,14 @@ def read_line_image(
         item: named in errors.
         polygon: (x, y) corners of the line in the image, in pixels; what lies outside becomes
             paper, and what reaches over the page's edge is cut off. None takes the whole image.
+        content: of the file, where it does not lie at `path`.
 
     Raises:
         ImageError: the file cannot be read, is of another form or too large; the polygon has fewer
             than three corners or lies off the page; or see `LineImage.checked`.
     """
     if polygon is None:
-        return LineImage.checked(level_paper(_read_grey(path, item)), item=item)
+        return LineImage.checked(level_paper(_read_grey(path, item, content)), item=item)
     try:
         status = path.stat()
     except OSError as error:
@@ -169,10 +175,11 @@ def _load_page(path: Path, _changed: int, _size: int) -> Grey:
     return _read_grey(path, str(path))
 
 
-def _read_grey(path: Path, item: str) -> Grey:
+def _read_grey(path: Path, item: str, content: bytes | None = None) -> Grey:
     """Return the light of an image's pixels."""
     try:
-        with Image.open(path, formats=_FORMATS) as image:
+        source = path if content is None else io.BytesIO(content)
+        with Image.open(source, formats=_FORMATS) as image:
             _require_size(*image.size, MAX_PIXELS, item)
             if getattr(image, "n_frames", 1) > 1:
                 raise ImageError(

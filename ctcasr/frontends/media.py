@@ -3,6 +3,9 @@
 from typing import Any
 
 from ctcasr.frontends.augmentation import NO_AUGMENTATION, AugmentConfig
+from ctcasr.frontends.image_augmentation import NO_IMAGE_AUGMENTATION, ImageAugmentConfig
+from ctcasr.frontends.image_features import ImageFrontendConfig
+from ctcasr.frontends.images import LineImages
 from ctcasr.frontends.ink import PenStrokes
 from ctcasr.frontends.ink_augmentation import NO_INK_AUGMENTATION, InkAugmentConfig
 from ctcasr.frontends.ink_features import InkFrontendConfig
@@ -10,8 +13,8 @@ from ctcasr.frontends.medium import Medium
 from ctcasr.frontends.recordings import Recordings
 from ctcasr.frontends.spectral import FrontendConfig
 
-Frontend = FrontendConfig | InkFrontendConfig
-Augment = AugmentConfig | InkAugmentConfig
+Frontend = FrontendConfig | InkFrontendConfig | ImageFrontendConfig
+Augment = AugmentConfig | InkAugmentConfig | ImageAugmentConfig
 
 
 def make_medium(frontend: Frontend, augment: Augment) -> Medium[Any, Any]:
@@ -21,12 +24,18 @@ def make_medium(frontend: Frontend, augment: Augment) -> Medium[Any, Any]:
             return Recordings(frontend, augment)
         case InkFrontendConfig(), InkAugmentConfig():
             return PenStrokes(frontend, augment)
+        case ImageFrontendConfig(), ImageAugmentConfig():
+            return LineImages(frontend, augment)
         case _:
             raise TypeError(f"{type(frontend).__name__} does not go with {type(augment).__name__}")
 
 
 def without_augmentation(frontend: Frontend) -> Medium[Any, Any]:
     """Return the medium of a frontend that leaves items as they are."""
-    if isinstance(frontend, FrontendConfig):
-        return Recordings(frontend, NO_AUGMENTATION)
-    return PenStrokes(frontend, NO_INK_AUGMENTATION)
+    match frontend:
+        case FrontendConfig():
+            return Recordings(frontend, NO_AUGMENTATION)
+        case InkFrontendConfig():
+            return PenStrokes(frontend, NO_INK_AUGMENTATION)
+        case ImageFrontendConfig():
+            return LineImages(frontend, NO_IMAGE_AUGMENTATION)

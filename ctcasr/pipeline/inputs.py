@@ -15,6 +15,8 @@ from ctcasr.errors import ManifestError
 from ctcasr.frontends.ink_files import INK_SUFFIXES
 from ctcasr.manifest import Modality, Utterance, read_manifest
 from ctcasr.manifest.ids import id_from_path
+from ctcasr.manifest.readers.image_lookup import IMAGE_SUFFIXES
+from ctcasr.manifest.readers.pages import is_page, read_page
 
 STANDARD_INPUT = "-"
 # .m4a and its kin cannot be decoded, but must be named rather than passed over.
@@ -47,6 +49,8 @@ def audio_suffixes() -> frozenset[str]:
 
 def suffixes_of(modality: Modality) -> frozenset[str]:
     """Return the file suffixes that are taken for items in a folder, lower case."""
+    if modality is Modality.IMAGE:
+        return frozenset(IMAGE_SUFFIXES)
     return frozenset(INK_SUFFIXES) if modality is Modality.INK else audio_suffixes()
 
 
@@ -57,7 +61,8 @@ def find_inputs(arguments: Sequence[str], *, modality: Modality = Modality.AUDIO
 
     A file that does not exist is an item all the same: it fails by name and stops no other. A
     recording's id is its path below the folder or glob that found it, without suffix; its whole
-    path where two would have the same.
+    path where two would have the same. A page in PAGE XML or ALTO gives its lines, and a folder of
+    images that has such pages gives those.
 
     Raises:
         ManifestError: a manifest cannot be read; a folder or glob holds no item.
@@ -83,11 +88,19 @@ def _at(path: Path, modality: Modality, *, root: Path) -> Iterator[Input]:
     elif path.name.endswith((".jsonl", ".jsonl.gz")):
         for utterance in read_manifest(path):
             yield Input(utterance, output_stem(utterance.id))
+    elif is_page(path):
+        yield from _page(path, root=root)
     else:
         yield _file(path, modality, root=root)
 
 
 def _folder(folder: Path, modality: Modality, *, root: Path) -> Iterator[Input]:
+    if modality is Modality.IMAGE:
+        pages = sorted(file for file in folder.rglob("*.xml") if is_page(file))
+        if pages:  # the images beside them are whole pages
+            for page in pages:
+                yield from _page(page, root=root)
+            return
     suffixes = suffixes_of(modality)
     files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in suffixes and f.is_file())
     if not files:
@@ -107,6 +120,12 @@ def _glob(pattern: str, modality: Modality) -> Iterator[Input]:
     root = Path(*fixed)
     for match in matches:
         yield from _at(Path(match), modality, root=root)
+
+
+def _page(path: Path, *, root: Path) -> Iterator[Input]:
+    below = path.relative_to(root)
+    for utterance in read_page(path, name=id_from_path(below)):
+        yield Input(utterance, below.with_suffix(""))
 
 
 def _file(path: Path, modality: Modality, *, root: Path) -> Input:

@@ -27,6 +27,8 @@ from ctcasr.xml_files import children, guess_root, local_name, read_xml
 PAGE_ROOT, ALTO_ROOT = "PcGts", "alto"
 FIND_LINES = "find them first, with kraken or eScriptorium"
 
+_CORNERS = 3
+
 
 @dataclass(frozen=True, slots=True)
 class _Line:
@@ -55,49 +57,60 @@ def collect_pages(source: Path, collector: Collector) -> None:
             _collect_page(path, collector)
 
 
-def _collect_page(path: Path, collector: Collector) -> None:
-    name = str(path.relative_to(collector.folder))
-    try:
-        root = read_xml(path, item=name, error=ManifestError)
-    except ManifestError as error:
-        collector.leave_out(name, str(error))
-        return
+def read_page(path: Path, *, name: str) -> list[Utterance]:
+    """Return the lines of a PAGE or ALTO file; one without a polygon has one of no corners.
+
+    Args:
+        path: the file.
+        name: what the ids of its lines begin with.
+
+    Raises:
+        ManifestError: the file is neither; it has no lines, or its image is not there.
+    """
+    root = read_xml(path, item=str(path), error=ManifestError)
     kind = local_name(root)
     if kind == PAGE_ROOT:
         named, lines = _image_of_page(root), list(_lines_of_page(root))
     elif kind == ALTO_ROOT:
         unit = _text_of(root, "MeasurementUnit") or "pixel"
         if unit != "pixel":
-            collector.leave_out(name, f"measures in {unit}; export it anew with pixels")
-            return
+            raise ManifestError(f"{path}: measures in {unit}; export it anew with pixels")
         named, lines = _text_of(root, "fileName"), list(_lines_of_alto(root))
     else:
-        collector.leave_out(name, f"its root is <{kind}>; <PcGts> (PAGE) and <alto> are read")
-        return
+        raise ManifestError(f"{path}: its root is <{kind}>; <PcGts> (PAGE) and <alto> are read")
+    if not lines:
+        raise ManifestError(f"{path}: has no lines of text; {FIND_LINES}")
     image = find_page_image(path, named)
     if image is None:
-        collector.leave_out(name, f"its image {named or path.stem!r} is not beside it")
-        return
-    if not lines:
-        collector.leave_out(name, f"has no lines of text; {FIND_LINES}")
-        return
-    page = id_from_path(Path(name))
-    for number, line in enumerate(lines, start=1):
-        item = f"{name} line {line.element or number}"
-        if len(line.outline) < 3:
-            collector.leave_out(item, f"has no polygon; {FIND_LINES}")
-            continue
-        utterance = Utterance(
-            id=f"{page}-{line.element or number}",
+        raise ManifestError(f"{path}: its image {named or path.stem!r} is not beside it; copy it")
+    return [
+        Utterance(
+            id=f"{name}-{line.element or number}",
             path=image,
             modality=Modality.IMAGE,
             text=line.text.strip() or None,
             polygon=line.outline,
             baseline=line.baseline or None,
             source=Source(path, line.element) if line.element else None,
-            group=page,
+            group=name,
         )
-        collector.add(item, utterance)
+        for number, line in enumerate(lines, start=1)
+    ]
+
+
+def _collect_page(path: Path, collector: Collector) -> None:
+    file = path.relative_to(collector.folder)
+    try:
+        lines = read_page(path, name=id_from_path(file))
+    except ManifestError as error:
+        collector.leave_out(str(file), str(error).removeprefix(f"{path}: "))
+        return
+    for line in lines:
+        item = f"{file} line {line.source.element if line.source else line.id}"
+        if len(line.polygon or ()) < _CORNERS:
+            collector.leave_out(item, f"has no polygon; {FIND_LINES}")
+        else:
+            collector.add(item, line)
 
 
 # --- PAGE

@@ -1,0 +1,1 @@
+"""Recipe: Copiste d'un jour, French handwriting of today, as images of lines."""

@@ -1,0 +1,67 @@
+"""Copiste d'un jour: images of lines, from a folder to error rates, with and without an LM.
+
+    python -m recipes.copiste.run --corpus DIR -o exp/copiste                judge on test
+    python -m recipes.copiste.run --corpus DIR -o exp/copiste --on dev       judge on dev
+
+The language model (words, order 3) knows the training texts, without the consent that all copied,
+and `--text` files, a sentence a line; words that it does not know are spelt out. Its weights stand
+in conf/copiste.yaml.
+
+Measured error rates, run times and the commit that made them: RESULTS.md, beside this file.
+"""
+
+import sys
+from pathlib import Path
+
+from ctcasr.bundle import load
+from ctcasr.config import DecodeConfig
+from ctcasr.decoding.tokens import Tokens
+from ctcasr.pipeline.evaluate import evaluate
+from ctcasr.pipeline.language_model import train_language_model
+from ctcasr.pipeline.outputs import Existing
+from ctcasr.reporting import render_error_table
+from recipes.copiste.prepare import prepare
+from recipes.experiment import add_corpus, configure, make_parser, run_recipe, train_model
+
+ORDER = 3
+
+
+def main() -> None:
+    parser = make_parser("recipes.copiste.run", __doc__)
+    add_corpus(parser)
+    parser.add_argument("--on", choices=("test", "dev"), default="test", help="what to judge on")
+    parser.add_argument(
+        "--text", type=Path, action="append", default=[], metavar="FILE", help="more to know"
+    )
+    args = parser.parse_args()
+
+    manifests = prepare(args.corpus, args.out / "manifests")
+    config = configure("copiste", args, train=manifests.train, dev=manifests.dev)
+    model = train_model(config, args.out, device=args.device)
+    lm = args.out / "lm" / "words.arpa"
+    texts = [manifests.lm_text, *args.text]
+    train_language_model(texts, lm, order=ORDER, tokens=Tokens(), existing=Existing.OVERWRITE)
+    weights = load(model, device=args.device).config.decode
+    searches = {
+        "best path": DecodeConfig(),
+        "prefix beam": DecodeConfig(beam=16),
+        "prefix beam + LM": DecodeConfig(
+            lm=str(lm), alpha=weights.alpha, beta=weights.beta, unknown=weights.unknown
+        ),
+    }
+    held_out = manifests.test if args.on == "test" else manifests.dev
+    results = {
+        f"{args.on}, {search}": evaluate(
+            model,
+            held_out,
+            out=args.out / "eval" / f"{args.on}-{search.replace(' + ', '-').replace(' ', '-')}",
+            device=args.device,
+            decode=decode,
+        )
+        for search, decode in searches.items()
+    }
+    print(render_error_table(results), end="")
+
+
+if __name__ == "__main__":
+    sys.exit(run_recipe(main))
