@@ -166,7 +166,7 @@ class PixelsOfLine(Places):
         """Return words that divide the line among them at the widest gaps between."""
         if not words:
             return ()
-        ink = _columns(item).features.sum(axis=1)
+        ink = _columns(item).ink.sum(axis=1)
         spikes = [(word.start * self.stride, word.end * self.stride) for word in words]
         inner = [
             _middle_of_gap(ink, before[1] - 1, after[0])

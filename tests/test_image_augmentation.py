@@ -153,4 +153,4 @@ def test_distortion_comes_after_straightening():
     config = ImageFrontendConfig()
     prepared = prepare_line(line_image(slant=-0.5), config, item="a")
     frames = image_frames(prepared, config, distortion=distortion)
-    assert measured(frames.features.T, "slant").slant == pytest.approx(0.4, abs=0.15)
+    assert measured(frames.ink.T, "slant").slant == pytest.approx(0.4, abs=0.15)

@@ -20,7 +20,8 @@ def test_frames_are_the_columns_of_the_image():
     ink = written_line()
     frames = frames_of(line_image())
     assert frames.features.dtype == np.float32
-    np.testing.assert_allclose(frames.features, ink.T, atol=0.5 / 255)
+    np.testing.assert_allclose(frames.ink, ink.T, atol=0.5 / 255)
+    np.testing.assert_allclose(frames.features, 4 * frames.ink)
     np.testing.assert_allclose(frames.columns, np.arange(len(ink.T)) + 0.5)
 
 

@@ -129,5 +129,5 @@ def test_skipping_asks_for_every_format(tmp_path):
 
 def test_a_recording_is_never_replaced_by_its_text(tmp_path):
     recording = tmp_path / "a.wav"
-    with pytest.raises(OutputError, match=r"a\.wav: is one of the recordings"):
+    with pytest.raises(OutputError, match=r"a\.wav: is one of the inputs"):
         plan([item("a", recording)], recording, is_folder=False, existing=Existing.OVERWRITE)

@@ -97,7 +97,7 @@ def transcribe_command(
     from ctcasr.device import pick_device
     from ctcasr.distributed import join_world
     from ctcasr.pipeline.inputs import find_inputs
-    from ctcasr.pipeline.outputs import require_one_recording
+    from ctcasr.pipeline.outputs import require_one_recording, require_pages
     from ctcasr.pipeline.transcribe import Tally, transcribe_inputs
 
     chosen = parse_formats(formats)
@@ -118,6 +118,7 @@ def transcribe_command(
             plan = plan_files(items, output, chosen, existing) if output else None
             if plan is None:
                 require_one_recording(items, chosen[0])
+                require_pages(items, chosen)
             decode = search.config(recognizer.config.decode)
             notes = recognizer.notes(decode, workers=workers)
         tally = Tally()
@@ -151,11 +152,14 @@ def _print(
     advance: Callable[[], None],
 ) -> None:
     """Print transcripts as they come; all at the end, where the format wants that."""
+    from ctcasr.pipeline.outputs import render_page
     from ctcasr.reporting.transcripts import LINE_RENDERERS, render_file
 
-    whole = []
-    for _, transcript in results:
-        if form in LINE_RENDERERS:
+    whole, of_page = [], []
+    for item, transcript in results:
+        if form.fills_pages:
+            of_page.append((item, transcript))
+        elif form in LINE_RENDERERS:
             click.echo(LINE_RENDERERS[form](transcript))
         elif not (transcript.error and form.holds_one_recording):
             whole.append(transcript)
@@ -163,3 +167,5 @@ def _print(
         advance()
     if whole:
         click.echo(render_file(form, whole), nl=False)
+    if of_page:
+        click.echo(render_page(form, of_page), nl=False)

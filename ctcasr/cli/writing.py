@@ -31,8 +31,8 @@ def format_option(default: str) -> Callable[[_Function], _Function]:
         show_default=True,
         metavar="FORMAT[,...]",
         help="txt, tsv (id and text), jsonl (words, times, scores), srt or vtt (subtitles), ctm, "
-        "stm or trn (NIST), textgrid (Praat); several with commas. A file of srt, vtt or textgrid "
-        "holds one recording.",
+        "stm or trn (NIST), textgrid (Praat), page or alto (a copy of the page that lines came "
+        "from); several with commas. A file of srt, vtt or textgrid holds one recording.",
     )
 
 

@@ -1,8 +1,8 @@
 """Images of lines to features: a picture -> (T, F) float32, one frame per column of pixels.
 
 The line is made level, upright and of one size (`image_normalisation`) and drawn `height` pixels
-high; a frame holds one column from top to bottom, 0 paper and 1 ink. What is written from right to
-left is mirrored, so that frames follow the reading.
+high; a frame holds one column from top to bottom, 0 paper and `INK_LEVEL` ink. What is written from
+right to left is mirrored, so that frames follow the reading.
 """
 
 from dataclasses import dataclass
@@ -22,6 +22,9 @@ from ctcasr.settings import Section
 MAX_FRAMES = 20_000
 """Most frames of one line: a hundred times as long as high, four times over."""
 
+
+INK_LEVEL = 4.0
+"""What ink counts in features: some 6 % of a line is ink, so that its mean power is about 1."""
 
 _FULL_INK = 255
 
@@ -92,12 +95,17 @@ class ImageFrames:
     """The features of one line, and where each frame came from.
 
     Attributes:
-        features: (T, F) columns in reading order, each from top to bottom.
+        features: (T, F) columns in reading order, each from top to bottom; 0 to `INK_LEVEL`.
         columns: (T,) x of each frame in the image that the line was cut out of, in pixels.
     """
 
     features: NDArray[np.float32]
     columns: NDArray[np.float32]
+
+    @property
+    def ink(self) -> NDArray[np.float32]:
+        """(T, F) the same from 0, paper, to 1, ink."""
+        return self.features / np.float32(INK_LEVEL)
 
 
 def prepare_line(image: LineImage, config: ImageFrontendConfig, *, item: str) -> PreparedLine:
@@ -135,7 +143,7 @@ def image_frames(
     if distortion is not None:
         ink, came_from = distort_line(ink, distortion)
         columns = np.interp(came_from, np.arange(len(columns)), columns).astype(np.float32)
-    features = np.ascontiguousarray(ink.T)
+    features = np.ascontiguousarray(ink.T) * np.float32(INK_LEVEL)
     if config.mirror:
         features, columns = features[::-1].copy(), columns[::-1].copy()
     return ImageFrames(features, columns)

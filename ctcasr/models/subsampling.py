@@ -164,6 +164,10 @@ class PoolingConvolution(nn.Module):
             self.pools.append(2 if left % 2 == 0 else 1)
             left //= self.pools[-1]
             num_features = -(-num_features // 2)
+        for convolution in self.convolutions:
+            assert isinstance(convolution, nn.Conv2d)
+            # torch's own draws let a signal fade from one to the next
+            nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
         self.look_back, self.look_ahead = seen, seen + stride - 1
         self.stacking = FrameStacking(num_features * maps[-1], left)
         self.reduce = nn.Linear(self.stacking.output_size, channels)

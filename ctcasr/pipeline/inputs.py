@@ -36,6 +36,11 @@ class Input:
     output_stem: PurePath
 
     @property
+    def page(self) -> Path | None:
+        """The PAGE or ALTO file that a line came from."""
+        return None if self.utterance.source is None else self.utterance.source.file
+
+    @property
     def is_standard_input(self) -> bool:
         """Whether the bytes come from standard input."""
         return str(self.utterance.path) == STANDARD_INPUT

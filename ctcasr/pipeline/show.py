@@ -33,7 +33,13 @@ from ctcasr.recognizer import Recognizer
 from ctcasr.reporting.html.drawing import AlignedText, Picture, draw_utterance
 from ctcasr.reporting.html.page import describe_length
 from ctcasr.reporting.html.utterances import ShownUtterance, render_utterances
-from ctcasr.reporting.html.views import AttentionMatrix, Spectrogram, View, WrittenLine
+from ctcasr.reporting.html.views import (
+    AttentionMatrix,
+    LinePicture,
+    Spectrogram,
+    View,
+    WrittenLine,
+)
 from ctcasr.scoring import align_tokens
 from ctcasr.transcript import Transcript
 
@@ -206,6 +212,8 @@ class _Painter:
         return len(item.signal) / self._recognizer.medium.rate
 
     def _view(self, item: Item, output: AlignedText) -> View:
+        if item.columns is not None:
+            return LinePicture(item.columns.ink)
         if item.frames is None:
             return Spectrogram(self._spectrogram(item))
         ink = item.frames.sampled

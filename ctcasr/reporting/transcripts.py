@@ -1,6 +1,7 @@
 """Transcripts as text: the formats there are, and the plainest three of them.
 
-A plain line, a tab-separated row or a JSON line each; the others have modules of their own.
+A plain line, a tab-separated row or a JSON line each; the others have modules of their own. PAGE
+and ALTO are written into the page that the lines came from.
 """
 
 import json
@@ -8,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 
 from ctcasr.reporting.nist import as_trn, render_ctm, render_stm
+from ctcasr.reporting.pages import fill_alto, fill_page
 from ctcasr.reporting.praat import render_textgrid
 from ctcasr.reporting.subtitles import render_srt, render_vtt
 from ctcasr.transcript import Transcript
@@ -25,11 +27,20 @@ class TranscriptFormat(StrEnum):
     STM = "stm"
     TRN = "trn"
     TEXTGRID = "textgrid"
+    PAGE = "page"
+    ALTO = "alto"
 
     @property
     def suffix(self) -> str:
         """Of a file's name."""
+        if self.fills_pages:
+            return ".xml"
         return ".TextGrid" if self is TranscriptFormat.TEXTGRID else f".{self}"
+
+    @property
+    def fills_pages(self) -> bool:
+        """Whether transcripts are written into a copy of the page that their lines came from."""
+        return self in PAGE_RENDERERS
 
     @property
     def holds_one_recording(self) -> bool:
@@ -73,6 +84,13 @@ FILE_RENDERERS: Mapping[TranscriptFormat, Callable[[Sequence[Transcript]], str]]
     TranscriptFormat.TEXTGRID: render_textgrid,
 }
 """Formats whose file must be made as a whole: it has a head, or an order of its own."""
+
+
+PAGE_RENDERERS: Mapping[TranscriptFormat, Callable[[bytes, Mapping[str, Transcript]], str]] = {
+    TranscriptFormat.PAGE: fill_page,
+    TranscriptFormat.ALTO: fill_alto,
+}
+"""Formats that are a page with texts filled in: its bytes, and transcripts by element."""
 
 
 def render_file(form: TranscriptFormat, transcripts: Sequence[Transcript]) -> str:

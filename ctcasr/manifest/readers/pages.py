@@ -27,6 +27,7 @@ from ctcasr.xml_files import children, guess_root, local_name, read_xml
 PAGE_ROOT, ALTO_ROOT = "PcGts", "alto"
 FIND_LINES = "find them first, with kraken or eScriptorium"
 
+_FORMATS = {PAGE_ROOT: "page", ALTO_ROOT: "alto"}
 _CORNERS = 3
 
 
@@ -40,9 +41,16 @@ class _Line:
     text: str
 
 
+def page_format(path: Path) -> str | None:
+    """Return "page" or "alto" for a file that looks like one; None for any other."""
+    if path.suffix.lower() != ".xml":
+        return None
+    return _FORMATS.get(guess_root(path) or "")
+
+
 def is_page(path: Path) -> bool:
     """Tell whether a file looks like PAGE XML or ALTO."""
-    return path.suffix.lower() == ".xml" and guess_root(path) in (PAGE_ROOT, ALTO_ROOT)
+    return page_format(path) is not None
 
 
 def collect_pages(source: Path, collector: Collector) -> None:

@@ -2,6 +2,7 @@
 
 Spectrogram        a recording: dark is loud, low is low
 WrittenLine        pen strokes as they were sampled, with the way of the pen in the air
+LinePicture        the image of a line, straightened; its columns stand on the axis
 AttentionMatrix    a row for each label that a decoder wrote: the darker, the more it looked there
 
 Stripes that go down to the right are a reader; a row that is grey all over has seen nothing, and
@@ -183,6 +184,40 @@ class AttentionMatrix:
         element = (
             f'<image class="spectrogram attention" x="{box.left}" y="{box.top}" '
             f'width="{box.width:.1f}" height="{box.height}" preserveAspectRatio="none" '
+            f'href="data:image/png;base64,{data}"/>'
+        )
+        return [element]
+
+
+@dataclass(frozen=True, slots=True)
+class LinePicture:
+    """The image of a line.
+
+    Attributes:
+        columns: (T, H) in the order of reading, each from top to bottom; 0 paper, 1 ink.
+    """
+
+    columns: NDArray[np.float32]
+
+    @property
+    def name(self) -> str:
+        """What stands beside it."""
+        return "line"
+
+    def draw(self, box: Box) -> list[str]:
+        """Return an image as wide as the box, and as high as it then is, if that fits."""
+        if not self.columns.size:
+            return []
+        num_columns, num_rows = self.columns.shape
+        height = min(box.height, num_rows * box.width / num_columns)
+        top = box.top + (box.height - height) / 2
+        pixels = np.round(255 * (1 - self.columns.T)).astype(np.uint8)
+        content = io.BytesIO()
+        Image.fromarray(pixels).quantize(16).save(content, format="PNG", optimize=True)
+        data = base64.b64encode(content.getvalue()).decode("ascii")
+        element = (
+            f'<image class="line-image" x="{box.left}" y="{top:.1f}" width="{box.width}" '
+            f'height="{height:.1f}" preserveAspectRatio="none" '
             f'href="data:image/png;base64,{data}"/>'
         )
         return [element]
