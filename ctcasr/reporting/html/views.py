@@ -204,6 +204,11 @@ class LinePicture:
         """What stands beside it."""
         return "line"
 
+    @property
+    def is_on_axis(self) -> bool:
+        """Whether it runs along the axis: it does."""
+        return True
+
     def draw(self, box: Box) -> list[str]:
         """Return an image as wide as the box, and as high as it then is, if that fits."""
         if not self.columns.size:
