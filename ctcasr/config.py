@@ -233,6 +233,10 @@ class DecodeConfig(Section):
     """With attention: most labels per frame of the encoder's output, and ten more; a text that
     would be longer is cut there, and marked."""
 
+    compare: bool = False
+    """Whether each head also writes alone, so that JSON lines say in `disagreement` by how much
+    they differ, 0 to 1: a sign of a wrong text. Needs both heads; `evaluate` always does."""
+
     beam: int = Field(0, ge=0)
     """Prefixes kept by prefix beam search; 0 takes the best path. Where not given, 64 with `lm`,
     `lexicon`, `hotwords`, `rescore` or several `nbest`. With attention, hypotheses; 0 is 1."""

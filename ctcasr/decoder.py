@@ -150,6 +150,11 @@ class TextDecoder:
             """Which heads take part; not `auto`."""
         except ValueError as error:
             raise ConfigError(str(error)) from error
+        if decode.compare and not (heads.ctc.is_present and heads.attention.is_present):
+            raise ConfigError(
+                "decode.compare needs heads.ctc and heads.attention, and the model has one of "
+                "them; set decode.compare=false"
+            )
         self.description = describe_decoder(decode, sources.parts, heads=heads)
         """The search and its settings, as transcripts and results name them."""
         self.confidence_kind = "posterior" if temperature is None else "calibrated"
@@ -306,6 +311,45 @@ class TextDecoder:
             blank=self._alphabet.blank,
         )
         return float(loss)
+
+
+class HeadsApart:
+    """What each of a model's two heads writes alone, without language model or lexicon.
+
+    Args:
+        alphabet: the model's labels.
+        heads: of the model; both write text.
+        attention: its attention decoder.
+        beam: of the attention decoder; CTC takes the best path.
+    """
+
+    def __init__(
+        self, alphabet: Alphabet, *, heads: HeadsConfig, attention: LabelModels | None, beam: int
+    ) -> None:
+        def alone(**settings: Any) -> TextDecoder:
+            nothing = WordSources({}, {})
+            decode = DecodeConfig(**settings)
+            return TextDecoder(
+                decode,
+                alphabet,
+                nothing,
+                with_confidence=False,
+                heads=heads,
+                attention=attention,
+            )
+
+        self._ctc = alone(search=SearchKind.CTC)
+        self._attention = alone(search=SearchKind.ATTENTION, beam=max(1, beam))
+
+    def __call__(
+        self, items: Sequence[NDArray[np.float32]], encoded: Sequence[Tensor]
+    ) -> list[tuple[str, str]]:
+        """Return the texts of each item: by CTC, by attention; see `TextDecoder.__call__`."""
+        texts = [
+            [found[0].text for found in decoder(items, encoded)]
+            for decoder in (self._ctc, self._attention)
+        ]
+        return list(zip(*texts, strict=True))
 
 
 def read_sources(decode: DecodeConfig, parts: Mapping[str, ModelPart]) -> WordSources:

@@ -21,6 +21,7 @@ from ctcasr.batching import pad_signals, plan_batches
 from ctcasr.config import DecodeConfig, RunConfig, Segmenting
 from ctcasr.decoder import (
     KINDS,
+    HeadsApart,
     LabelModels,
     ModelPart,
     TextDecoder,
@@ -52,6 +53,7 @@ from ctcasr.manifest.utterance import Modality, Utterance
 from ctcasr.models.attention import AttentionSteps
 from ctcasr.models.network import Network
 from ctcasr.places import make_places
+from ctcasr.scoring.disagreement import disagreement
 from ctcasr.streaming import EmissionStream, StreamingRecognizer, require_streamable
 from ctcasr.text_rules import apply_rules
 from ctcasr.transcript import (
@@ -242,12 +244,18 @@ class Recognizer:
                 transcripts |= zip(batch, labelled, strict=True)
                 continue
             found_in_batch = self._search(heard, decoder, decode)
+            apart = self._compare(heard, decode)
             for at, (index, found, label) in enumerate(
                 zip(batch, found_in_batch, labelled, strict=True)
             ):
                 recording = recordings[index]
                 transcript = self._transcript(recording, found, decoder, nbest=decode.nbest)
-                transcript = replace(transcript, label=label.label, frames=label.frames)
+                transcript = replace(
+                    transcript,
+                    label=label.label,
+                    frames=label.frames,
+                    disagreement=disagreement(*apart[at]) if apart else None,
+                )
                 transcripts[index] = transcript
                 if watch is not None:
                     encoded = heard.encoded[at] if heard.encoded else None
@@ -310,6 +318,18 @@ class Recognizer:
         ]
         found = iter(decoder(pieces, encoded))
         return [_Found.of(alphabet, segments, [next(found) for _ in segments]) for segments in cuts]
+
+    def _compare(self, heard: "Heard", decode: DecodeConfig) -> Sequence[tuple[str, str]]:
+        """Return what CTC and attention write alone, where that is asked for."""
+        if not decode.compare:
+            return ()
+        apart = HeadsApart(
+            self.alphabet,
+            heads=self.config.heads,
+            attention=self.attention,
+            beam=decode.beam,
+        )
+        return apart(heard.labels, heard.encoded)
 
     def _may_cut(self, decode: DecodeConfig) -> bool:
         """Return whether long items are searched in segments: only recordings are that long."""

@@ -108,6 +108,7 @@ class Transcript:
             out.
         times: where those of `words` come from: "ctc", or "attention" where CTC has no path.
         is_cut: whether the text was as long as an attention decoder may write, and ended for that.
+        disagreement: by how much CTC and attention alone differ, 0 to 1; None unless asked for.
         error: None unless the item failed.
     """
 
@@ -131,6 +132,7 @@ class Transcript:
     frames: tuple[TimedWord, ...] = ()
     times: str = "ctc"
     is_cut: bool = False
+    disagreement: float | None = None
     error: Failure | None = None
 
     @property
@@ -141,7 +143,7 @@ class Transcript:
     def to_json(self) -> dict[str, Any]:
         """Return the transcript as one JSON object; some keys only where there is something to say.
 
-        These are `label`, `labels`, `frames`, `times` if not of CTC, and `cut`.
+        These are `label`, `labels`, `frames`, `times` if not of CTC, `cut` and `disagreement`.
 
         Times are rounded to the millisecond, confidences to 0.0001.
         """
@@ -175,6 +177,11 @@ class Transcript:
             **({"frames": _timed(self.frames)} if self.frames else {}),
             **({"times": self.times} if self.words and self.times != "ctc" else {}),
             **({"cut": True} if self.is_cut else {}),
+            **(
+                {"disagreement": round(self.disagreement, 4)}
+                if self.disagreement is not None
+                else {}
+            ),
             "confidence": _rounded(self.confidence),
             "confidence_kind": None if self.confidence is None else self.confidence_kind,
             "log_prob": self.log_prob,

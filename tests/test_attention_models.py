@@ -159,6 +159,53 @@ def test_evaluation_scores_them_and_finds_whose_fault_errors_are(
     assert (tmp_path / "out" / "report.html").is_file()
 
 
+def test_heads_that_disagree_are_told_of(ctcasr, joint_run, tone_run, tmp_path):
+    manifest = tmp_path / "odd.jsonl"
+    lines = tone_run.manifest.read_text(encoding="utf-8").splitlines()
+    records = [json.loads(line) for line in lines]
+    for number, record in enumerate(records):
+        record["audio"] = (tone_run.manifest.parent / record["audio"]).as_posix()
+        if number < 4:  # cut off, so that they are hard to read
+            record["duration"] = 0.12 + 0.05 * number
+    manifest.write_text("".join(json.dumps(one) + "\n" for one in records), encoding="utf-8")
+    out = tmp_path / "out"
+
+    ended = ctcasr("evaluate", "-m", joint_run, manifest, "-o", out)
+    told = ctcasr(
+        "transcribe", "-m", joint_run, manifest, "-f", "jsonl", "--set", "decode.compare=true"
+    )
+
+    assert ended.status == 0, ended.err
+    results = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    found = results["analysis"]["disagreement"]
+    assert found["outputs"] == len(records)
+    apart = {one["id"]: one["disagreement"] for one in found["utterances"]}
+    assert found["differing"] == len(apart)
+    for record in json_lines(told.out):
+        assert record["disagreement"] == pytest.approx(apart.get(record["id"], 0.0), abs=1e-4)
+    report = (out / "report.md").read_text(encoding="utf-8")
+    assert "## Where CTC and attention disagree" in report
+    assert 'id="disagreement"' in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_comparing_needs_both_heads(ctcasr, attention_run, tone_run):
+    ended = ctcasr(
+        "transcribe", "-m", attention_run, tone_run.manifest, "--set", "decode.compare=true"
+    )
+
+    assert ended.status == 2
+    assert "decode.compare needs heads.ctc and heads.attention" in ended.err
+
+
+def test_a_stream_is_refused_by_the_key_that_allows_it(joint_run):
+    recognizer = load(joint_run, device="cpu")
+    decoder = recognizer.decoder()
+
+    with pytest.raises(ConfigError, match=r"set decode\.search=ctc"):
+        decoder.stream()
+    assert recognizer.decoder(DecodeConfig(search="ctc")).stream().finish()[0].text == ""
+
+
 @pytest.mark.parametrize("which", ["attention_run", "joint_run"])
 def test_a_page_shows_where_it_looked_for_each_label(ctcasr, request, tone_run, tmp_path, which):
     page = tmp_path / "tones.html"

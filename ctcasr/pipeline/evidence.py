@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ctcasr.config import DEFAULT_BEAM, DecodeConfig
-from ctcasr.decoder import TextDecoder
+from ctcasr.decoder import HeadsApart, TextDecoder
 from ctcasr.decoding import Hypothesis
 from ctcasr.errors import AlphabetError
 from ctcasr.frontends.level import frame_levels
@@ -63,6 +63,15 @@ class Examiner:
             heads=recognizer.config.heads,
             attention=recognizer.attention,
         )
+        heads = recognizer.config.heads
+        self._apart: HeadsApart | None = None
+        if heads.ctc.is_present and heads.attention.is_present:
+            self._apart = HeadsApart(
+                recognizer.alphabet,
+                heads=heads,
+                attention=recognizer.attention,
+                beam=decode.beam,
+            )
         self._prover: TextDecoder | None = None
         if not decode.weighs_words and not self._decoder.search.needs_attention:
             proving = DecodeConfig(beam=max(decode.beam, DEFAULT_BEAM))
@@ -95,6 +104,11 @@ class Examiner:
             reference_score=scores[1],
             is_proven=self._is_proven(log_probs, output),
             wider=self._wider([log_probs], [] if encoded is None else [encoded])[0][0].text,
+            by_head=(
+                self._apart([log_probs], [encoded])[0]
+                if self._apart is not None and encoded is not None
+                else None
+            ),
         )
         self.seconds += time.perf_counter() - started
 

@@ -6,6 +6,7 @@ from typing import Any
 from ctcasr.reporting.tables import NOTHING, render_rate, render_table, visible
 
 _MOST_CONFUSED = 20
+_MOST_APART = 20
 
 
 def render_analysis(record: Mapping[str, Any]) -> Iterator[str]:
@@ -16,6 +17,7 @@ def render_analysis(record: Mapping[str, Any]) -> Iterator[str]:
     yield from _unseen(analysis.get("unseen"), record["normalised"]["word"]["n"])
     yield from _search(analysis.get("search"))
     yield from _confidence(analysis.get("calibration"), record.get("confidence_kind"))
+    yield from _disagreement(analysis.get("disagreement"))
 
 
 def _parts_of_the_set(breakdowns: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -97,3 +99,46 @@ def _confidence(calibration: Mapping[str, Any] | None, kind: str | None) -> Iter
         for one in calibration["bins"]
     ]
     yield render_table(["words", "mean confidence %", "right %"], rows, numeric=[True] * 3)
+
+
+def _disagreement(found: Mapping[str, Any] | None) -> Iterator[str]:
+    if not found:
+        return
+    yield "## Where CTC and attention disagree\n"
+    yield describe_disagreement(found) + "\n"
+    shown = found["utterances"][:_MOST_APART]
+    if shown:
+        rows = [
+            [
+                one["id"],
+                visible(one["ctc"]),
+                visible(one["attention"]),
+                f"{100 * one['disagreement']:.0f}",
+            ]
+            for one in shown
+        ]
+        header = ["utterance", "CTC", "attention", "disagreement %"]
+        yield render_table(header, rows, numeric=[False, False, False, True])
+    if len(found["utterances"]) > len(shown):
+        yield f"{len(found['utterances']) - len(shown):,} more are in results.json.\n"
+
+
+def describe_disagreement(found: Mapping[str, Any]) -> str:
+    """Return what disagreement says of errors, in words."""
+    alike = found["outputs"] - found["differing"]
+    wrong_alike = found["wrong"] - found["wrong_differing"]
+    said = (
+        f"They differ about {found['differing']:,} of {found['outputs']:,} outputs, of which "
+        f"{found['wrong_differing']:,} are wrong; of the other {alike:,} it is {wrong_alike:,}."
+    )
+    areas = [
+        f"{what} {found[kind]['area']:.3f}"
+        for kind, what in (("roc", "disagreement"), ("confidence_roc", "confidence"))
+        if found[kind]
+    ]
+    if areas:
+        said += f" Area under the ROC curve, as a sign of wrong outputs: {', '.join(areas)}."
+    if found["loops"]:
+        names = ", ".join(found["loops"][:_MOST_APART])
+        said += f" Attention writes far more than CTC, as if in circles: {names}."
+    return said

@@ -11,6 +11,7 @@ from typing import Any
 from ctcasr.scoring.breakdown import Breakdown, break_down
 from ctcasr.scoring.calibration import Calibration, calibrate
 from ctcasr.scoring.confusions import Confusions, UnseenWords, count_confusions, find_unseen
+from ctcasr.scoring.disagreement import Disagreement, judge_disagreement
 from ctcasr.scoring.error_rate import ErrorCounts, count_errors
 from ctcasr.scoring.measured import Verdict
 from ctcasr.scoring.results import Results, ScoredUtterance
@@ -64,6 +65,7 @@ class Analysis:
         unseen: words that training never saw.
         search: whose fault errors are.
         calibration: of confidences.
+        disagreement: of CTC and attention.
     """
 
     breakdowns: tuple[Breakdown, ...]
@@ -72,6 +74,7 @@ class Analysis:
     unseen: UnseenWords | None = None
     search: SearchErrors | None = None
     calibration: Calibration | None = None
+    disagreement: Disagreement | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the record "analysis" of results.json."""
@@ -80,6 +83,7 @@ class Analysis:
             "breakdowns": [one.to_json() for one in self.breakdowns],
             "confusions": {"word": self.words.to_json(), "char": self.chars.to_json()},
             **{name: None if part is None else part.to_json() for name, part in parts.items()},
+            **({"disagreement": self.disagreement.to_json()} if self.disagreement else {}),
         }
 
 
@@ -104,6 +108,7 @@ def analyse(results: Results, *, seen: Set[str] | None = None, seed: int = 0) ->
         unseen=None if seen is None else find_unseen(words, seen),
         search=judge_search(utterances, rules=results.rules),
         calibration=calibrate(utterances, costs=costs),
+        disagreement=judge_disagreement(utterances),
     )
 
 

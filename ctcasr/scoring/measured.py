@@ -39,6 +39,7 @@ class Measured:
             lexicon or hotwords only.
         wider: what a wider search without threshold writes.
         unit: of the duration: "s", "point" or "px".
+        by_head: what CTC alone writes, and what attention alone; None of a model without both.
     """
 
     duration: float | None = None
@@ -50,6 +51,7 @@ class Measured:
     is_proven: bool | None = None
     wider: str | None = None
     unit: str = "s"
+    by_head: tuple[str, str] | None = None
 
     @property
     def verdict(self) -> Verdict | None:
@@ -76,6 +78,11 @@ class Measured:
             "verdict": None if verdict is None else verdict.value,
             "proven": self.is_proven,
             "wider": self.wider,
+            **(
+                {"by_head": dict(zip(("ctc", "attention"), self.by_head, strict=True))}
+                if self.by_head
+                else {}
+            ),
         }
 
 

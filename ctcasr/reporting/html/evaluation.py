@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ctcasr.reporting.analysis_sections import describe_disagreement
 from ctcasr.reporting.html.charts import Axis, Bars, Diagonal, Dots, Line, render_chart
 from ctcasr.reporting.html.examples import Examples
 from ctcasr.reporting.html.page import render_page
@@ -11,6 +12,7 @@ from ctcasr.reporting.origin import notes_on, origin_of
 _PARTS_SHOWN = 40
 _CONFUSIONS_SHOWN = 25
 _UNSEEN_SHOWN = 30
+_APART_SHOWN = 40
 
 
 def render_evaluation(
@@ -45,6 +47,7 @@ def render_evaluation(
         calibration=analysis.get("calibration"),
         calibration_charts=_calibration_charts(analysis.get("calibration")),
         confidence_kind=record.get("confidence_kind"),
+        disagreement=_disagreement(analysis.get("disagreement")),
         examples=examples,
     )
 
@@ -104,6 +107,27 @@ def _calibration_charts(calibration: Mapping[str, Any] | None) -> Mapping[str, A
         [Line("", [(one["kept"], one["wer"]) for one in calibration["coverage"]])],
     )
     return {"reliability": reliability, "coverage": coverage}
+
+
+def _disagreement(found: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return what is said of it, the utterances shown, and its ROC curves."""
+    if found is None:
+        return None
+    lines = [
+        Line(what, [(point["right"], point["wrong"]) for point in found[kind]["points"]])
+        for kind, what in (("roc", "disagreement"), ("confidence_roc", "1 - confidence"))
+        if found[kind]
+    ]
+    right, wrong = (
+        Axis(f"share of {which} outputs above the threshold", low=0.0, high=1.0, is_share=True)
+        for which in ("right", "wrong")
+    )
+    title = "wrong outputs found against right ones suspected"
+    return {
+        "said": describe_disagreement(found),
+        "utterances": found["utterances"][:_APART_SHOWN],
+        "chart": render_chart(title, right, wrong, [Diagonal(), *lines]) if lines else "",
+    }
 
 
 def _cut(confusions: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
