@@ -25,7 +25,7 @@ from ctcasr.scoring import Reference, score_utterances
 from ctcasr.training.interruption import Interrupted
 from recipes.an4.choices import CHOICES, choose, settings_of
 from recipes.an4.prepare import prepare as prepare_an4
-from recipes.an4.prepare import read_an4
+from recipes.an4.prepare import read_an4, write_out
 from recipes.an4.run import make_searches
 from recipes.en_alnum.conditions import (
     CHANNELS,
@@ -265,6 +265,42 @@ def test_an4_pack_and_release_give_the_same(tmp_path):
     assert [(u.id, u.text, u.speaker, u.split) for u in packed] == [
         (u.id, u.text, u.speaker, u.split) for u in released
     ]
+
+
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [
+        ("", ""),
+        ("yes", "yes"),
+        ("t h r e e", "three"),
+        ("twenty three", "23"),
+        ("twenty", "20"),
+        ("thirteen", "13"),
+        ("zero oh ten", "0010"),
+        ("five one oh two", "5102"),
+        ("seven twenty nine fifty eight", "72958"),
+        ("one hundred", "100"),
+        ("two thousand five hundred and fifty two", "2552"),
+        ("six hundred forty nine", "649"),
+        ("forty nine hundred", "4900"),
+        ("rubout g m e f three nine", "rubout gmef 39"),
+        ("september sixth nineteen sixty seven", "september sixth 1967"),
+    ],
+)
+def test_an4_is_written_as_a_person_would(said, written):
+    assert write_out(said) == written
+
+
+def test_an4_may_be_learned_as_it_is_written(tmp_path):
+    root = write_an4(tmp_path / "an4")
+
+    said = prepare_an4(root, tmp_path / "said")
+    written = prepare_an4(root, tmp_path / "written", written=True)
+
+    for one, other in zip(
+        read_manifest(said.train_all), read_manifest(written.train_all), strict=True
+    ):
+        assert other.text == write_out(one.text or "")
 
 
 def test_an4_names_a_recording_that_is_not_there(tmp_path):

@@ -6,12 +6,16 @@ ESPnet's recipe, whose published figures are the ones to compare with: of the ut
 "<speaker>-<file>" the first 100 are for choosing, the other 848 for learning. Both share no
 speaker.
 
+`write_out` turns what was said into what a person would write: letters that are spelt become a
+word, number words become digits.
+
 Source: Acero 1993, "Acoustical and environmental robustness in automatic speech recognition".
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +41,16 @@ SOURCE = Source(
 )
 SAMPLE_RATE = 16_000
 
+_UNITS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+    "sixteen seventeen eighteen nineteen"
+)
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_NUMBERS = (
+    {word: number for number, word in enumerate(_UNITS.split())}
+    | {word: 10 * number for number, word in enumerate(_TENS.split(), start=2)}
+    | {"oh": 0}
+)
 _NUM_DEV = 100
 _NAME = re.compile(r"[a-z]+\d+-(?P<speaker>[a-z0-9]+)-[a-z]")  # an251-fash-b
 _TRANSCRIPT = re.compile(r"(?:<s>\s)?(?P<text>.*?)(?:\s</s>)?\s*\((?P<id>[^()\s]+)\)")
@@ -61,14 +75,21 @@ class An4Manifests:
     test: Path
 
 
-def prepare(corpus: Path, out: Path) -> An4Manifests:
+def prepare(corpus: Path, out: Path, *, written: bool = False) -> An4Manifests:
     """Write the manifests of AN4 below `out`.
+
+    Args:
+        corpus: a release of AN4, or a pack of it.
+        out: folder for the manifests.
+        written: whether texts are as `write_out` gives them, and not as they were said.
 
     Raises:
         ManifestError: the folder is not AN4, or not all of it.
         AudioError: a recording is damaged.
     """
     utterances = read_an4(corpus, converted=out / "wav")
+    if written:
+        utterances = [replace(one, text=write_out(one.text or "")) for one in utterances]
     train = [utterance for utterance in utterances if utterance.split == "train"]
     train.sort(key=lambda utterance: f"{utterance.speaker}-{utterance.id}")
     sets = {
@@ -78,6 +99,52 @@ def prepare(corpus: Path, out: Path) -> An4Manifests:
         "test": [utterance for utterance in utterances if utterance.split == "test"],
     }
     return An4Manifests(**write_sets(out, sets))
+
+
+def write_out(text: str) -> str:
+    """Return a transcript as a person would write it.
+
+    Letters in a row are one word: "t h r e e" is "three". Numbers in a row are one string of
+    digits: "twenty three" is "23", "five one oh two" is "5102", "seven twenty nine fifty eight" is
+    "72958", and "two thousand five hundred and fifty two" is "2552". Ordinals stay words.
+    """
+    written: list[str] = []
+    words = deque(text.split())
+    while words:
+        if len(words[0]) == 1:
+            written.append("".join(_take(words, lambda word: len(word) == 1)))
+        elif words[0] in _NUMBERS:
+            digits = ""
+            while words and words[0] in _NUMBERS:
+                digits += str(_take_amount(words))
+            written.append(digits)
+        else:
+            written.append(words.popleft())
+    return " ".join(written)
+
+
+def _take(words: deque[str], belongs: Callable[[str], bool]) -> list[str]:
+    taken = []
+    while words and belongs(words[0]):
+        taken.append(words.popleft())
+    return taken
+
+
+def _take_amount(words: deque[str]) -> int:
+    """Take one amount off the front: a digit, 10 to 99, or hundreds and thousands."""
+    amount = _NUMBERS[words.popleft()]
+    if amount >= 20 and words and 0 < _NUMBERS.get(words[0], 0) < 10:
+        amount += _NUMBERS[words.popleft()]
+    for unit, size in (("thousand", 1_000), ("hundred", 100)):
+        if words and words[0] == unit:
+            words.popleft()
+            if words and words[0] == "and":
+                words.popleft()
+            amount *= size
+            if words and words[0] in _NUMBERS:
+                amount += _take_amount(words)
+            break
+    return amount
 
 
 def read_an4(corpus: Path, *, converted: Path) -> list[Utterance]:
