@@ -224,7 +224,8 @@ def test_info_says_how_it_writes(ctcasr, request, which):
     ended = ctcasr("info", request.getfixturevalue(which))
 
     assert ended.status == 0
-    assert "attention" in ended.out
+    beside = "no CTC" if which == "attention_run" else "beside CTC"
+    assert f"location, decoder LSTM of 1 x 24, {beside}" in ended.out
 
 
 @pytest.mark.parametrize("search", ["attention", "joint", "ctc_first", "attention_first"])

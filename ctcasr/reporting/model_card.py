@@ -28,6 +28,7 @@ def model_facts(
             f"{encoder['subsampling']} x {encoder['stride']}, {_recurrence(encoder)}, one output "
             f"per {_shift(header)}"
         ),
+        **_attention(header),
         **_outputs(header),
         "text rules": ", ".join(header["rules"]) or "none",
         "decoder": in_words(header["decoder"]),
@@ -57,6 +58,16 @@ def _amount(training: Mapping[str, Any]) -> str:
     if training["unit"] == "s":
         return f"{training['amount'] / 60:,.1f} min"
     return f"{training['amount']:,.0f} {training['unit']}s"
+
+
+def _attention(header: Mapping[str, Any]) -> dict[str, str]:
+    """Return how a model attends, where it does."""
+    head = header["config"].get("heads", {}).get("attention", {})
+    if not head.get("weight"):
+        return {}
+    beside = "beside CTC" if header["config"]["heads"]["ctc"]["weight"] else "no CTC"
+    size = f"LSTM of {head['layers']} x {head['hidden']}"
+    return {"attention": f"{head['kind']}, decoder {size}, {beside}"}
 
 
 def _outputs(header: Mapping[str, Any]) -> dict[str, str]:
