@@ -13,6 +13,7 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from ctcasr.config import DecodeConfig, load_config
 from ctcasr.decoding import read_arpa
@@ -44,6 +45,7 @@ from recipes.fsdd.prepare import prepare as prepare_fsdd
 from recipes.gw_online.prepare import prepare as prepare_gw
 from recipes.iam_ondb.prepare import prepare as prepare_iam
 from recipes.iam_ondb.prepare import tidy
+from recipes.iam_ondb.render import render_manifest
 from recipes.librispeech.prepare import prepare as prepare_librispeech
 from recipes.rescoring import score_together
 from recipes.timit.phones import PHONES_39, PHONES_48, counted_phones, learned_phones
@@ -891,6 +893,19 @@ def test_a_form_with_other_lines_than_strokes_is_named(tmp_path):
         ManifestError, match=r"a01-000u\.txt: 2 lines of text, and 1 files of strok"
     ):
         prepare_iam(root, tmp_path / "out")
+
+
+def test_ink_is_drawn_black_on_white_and_keeps_its_id(tmp_path):
+    manifests = prepare_iam(write_iam(tmp_path / "iam"), tmp_path / "out")
+
+    images = render_manifest(manifests.dev, tmp_path / "images")
+
+    items = read(images)
+    assert [item.id for item in items] == ids(manifests.dev)
+    assert {item.modality for item in items} == {Modality.IMAGE}
+    pixels = np.asarray(Image.open(items[0].path))
+    assert (pixels.max(), pixels.min()) == (255, 0)
+    assert (pixels[0] == 255).all()  # a margin
 
 
 @pytest.mark.parametrize("prepare", [prepare_gw, prepare_iam])

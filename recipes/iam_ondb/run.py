@@ -1,16 +1,21 @@
 """IAM-OnDB: lines of pen strokes, from a folder to error rates, with and without a language model.
 
     python -m recipes.iam_ondb.run --corpus DIR -o exp/iam [--text FILE ...]
+    python -m recipes.iam_ondb.run --corpus DIR -o exp/iam-images --render
 
 Learned from are the 5,364 lines of the training set; dev and dev2 are judged apart, and testset_f,
 of which published figures are, where it is there. The language model (words, order 3) knows the
 texts of training forms that share no text with another set, and `--text` files, a sentence a line;
 words that it does not know are spelt out. Its weights stand in conf/iam_ondb.yaml.
 
+With `--render` the same lines are drawn as images, and read as images (conf/iam_ondb_images.yaml);
+`ctcasr compare` says where the two differ.
+
 Measured error rates, run times and the commit that made them: RESULTS.md, beside this file.
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from ctcasr.bundle import load
@@ -21,7 +26,8 @@ from ctcasr.pipeline.language_model import train_language_model
 from ctcasr.pipeline.outputs import Existing
 from ctcasr.reporting import render_error_table
 from recipes.experiment import add_corpus, configure, make_parser, run_recipe, train_model
-from recipes.iam_ondb.prepare import prepare
+from recipes.iam_ondb.prepare import IamManifests, prepare
+from recipes.iam_ondb.render import render_manifest
 
 ORDER = 3
 
@@ -32,10 +38,14 @@ def main() -> None:
     parser.add_argument(
         "--text", type=Path, action="append", default=[], metavar="FILE", help="more to know"
     )
+    parser.add_argument("--render", action="store_true", help="learn from the ink drawn as images")
     args = parser.parse_args()
 
     manifests = prepare(args.corpus, args.out / "manifests")
-    config = configure("iam_ondb", args, train=manifests.train, dev=manifests.watch)
+    if args.render:
+        manifests = render_all(manifests, args.out / "images")
+    name = "iam_ondb_images" if args.render else "iam_ondb"
+    config = configure(name, args, train=manifests.train, dev=manifests.watch)
     model = train_model(config, args.out, device=args.device)
     lm = args.out / "lm" / "words.arpa"
     texts = [manifests.lm_text, *args.text]
@@ -62,6 +72,13 @@ def main() -> None:
         for search, decode in searches.items()
     }
     print(render_error_table(results), end="")
+
+
+def render_all(manifests: IamManifests, out: Path) -> IamManifests:
+    """Return the manifests of the same lines as images, drawn into a folder."""
+    sets = {name: getattr(manifests, name) for name in ("train", "watch", "dev", "dev2", "test")}
+    drawn = {name: path and render_manifest(path, out) for name, path in sets.items()}
+    return replace(manifests, **drawn)
 
 
 if __name__ == "__main__":
