@@ -1,4 +1,4 @@
-"""Images made for tests: letters of bars and dots that are much like a line of writing."""
+"""Images made for tests: letters of bars that are much like a line of writing, and drawn ink."""
 
 import math
 
@@ -6,8 +6,14 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 
 from ctcasr.frontends.line_image import LineImage
+from ctcasr.frontends.pen_strokes import Ink
+from tests.ink_letters import write_letters
+
+HEIGHT = 80
+"""Of the pictures that `draw_line` makes."""
 
 
 def written_line(
@@ -60,3 +66,21 @@ def any_line() -> st.SearchStrategy[LineImage]:
     values = st.sampled_from([0.0, 0.25, 1.0])
     pixels = shapes.flatmap(lambda shape: arrays.arrays(np.float32, shape, elements=values))
     return pixels.map(lambda ink: LineImage.checked(ink, item="any"))
+
+
+def draw_line(text: str, *, seed: int) -> NDArray[np.uint8]:
+    """Return the grey picture of a text in the hand of `ink_letters`, small letters 20 px high."""
+    ink = write_letters(text, seed=seed)
+    width = int(ink.points[:, 0].max()) + 30
+    return draw_ink(ink.moved(ink.points + np.array([15.0, 55.0])), width=width, height=HEIGHT)
+
+
+def draw_ink(ink: Ink, *, width: int, height: int) -> NDArray[np.uint8]:
+    """Return the grey picture of strokes, whose unit is the pixel."""
+    image = Image.new("L", (width, height), 240)
+    pen = ImageDraw.Draw(image)
+    for stroke in ink.strokes():
+        path = [(x, y) for x, y in stroke.tolist()]
+        pen.line([*path, path[-1]], fill=30, width=3)
+        pen.circle(path[0], 1.5, fill=30)
+    return np.asarray(image)

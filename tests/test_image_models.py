@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
 import ctcasr as package
 from ctcasr.bundle import load
@@ -17,25 +16,12 @@ from ctcasr.errors import ConfigError, ItemError
 from ctcasr.frontends.line_image import LineImage, level_paper
 from ctcasr.manifest import Modality
 from ctcasr.pipeline.train import train
-from tests.ink_letters import INK_TEXTS, write_letters
+from tests.image_cases import HEIGHT, draw_line
+from tests.ink_letters import INK_TEXTS
 
-HEIGHT = 80
 PAGE = """<PcGts xmlns="http://schema.primaresearch.org/PAGE/gts/pagecontent/2019-07-15">
 <Page imageFilename="page.png"><TextRegion id="r">{lines}</TextRegion></Page></PcGts>"""
 NAMESPACE = "{http://schema.primaresearch.org/PAGE/gts/pagecontent/2019-07-15}"
-
-
-def draw_line(text: str, *, seed: int) -> NDArray[np.uint8]:
-    """Return the grey picture of a text in the hand of `ink_letters`."""
-    ink = write_letters(text, seed=seed)
-    width = int(ink.points[:, 0].max()) + 30
-    image = Image.new("L", (width, HEIGHT), 240)
-    pen = ImageDraw.Draw(image)
-    for stroke in ink.strokes():
-        path = [(x + 15, y + 55) for x, y in stroke.tolist()]
-        pen.line([*path, path[-1]], fill=30, width=3)
-        pen.circle(path[0], 1.5, fill=30)
-    return np.asarray(image)
 
 
 @dataclass(frozen=True)

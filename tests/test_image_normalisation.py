@@ -1,12 +1,21 @@
+import base64
+import io
+import re
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from ctcasr.frontends.image_normalisation import ImageStep, LineShape, measure_line, straighten
 from ctcasr.frontends.line_image import LineImage
 from tests.image_cases import any_line, line_image, written_line
 
+IMAGES = re.compile(r"base64,([^\"]+)\"")
 STEPS: tuple[ImageStep, ...] = ("slope", "slant", "size")
 
 
@@ -93,3 +102,19 @@ def test_any_image_becomes_columns(image, steps, height):
     assert (ink >= 0).all()
     assert (ink <= 1).all()
     assert (np.diff(columns) > 0).all()
+
+
+def test_the_picture_in_the_documentation_is_what_the_steps_do():
+    docs = Path(__file__).parents[1] / "docs"
+    drawn = SimpleNamespace(**runpy.run_path(str(docs / "draw_lines.py"))).render()
+
+    kept = (docs / "line-normalisation.svg").read_text(encoding="utf-8")
+    pixels, same = ([decode(one) for one in IMAGES.findall(text)] for text in (drawn, kept))
+    assert len(pixels) == 4
+    for one, other in zip(pixels, same, strict=True):
+        assert one.shape == other.shape
+        assert np.mean(np.abs(one - other)) < 2  # of 255: libraries draw a little differently
+
+
+def decode(data: str):
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("L"), dtype=float)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from xml.sax.saxutils import quoteattr
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from ctcasr.config import DecodeConfig, load_config
 from ctcasr.decoding import read_arpa
 from ctcasr.errors import AudioError, ConfigError, InkError, ManifestError
 from ctcasr.frontends.ink_files import read_ink
+from ctcasr.frontends.line_image import read_line_image
 from ctcasr.frontends.waveform import read_audio
 from ctcasr.manifest import Modality, read_manifest, write_manifest
 from ctcasr.pipeline.run_folder import changed_keys
@@ -28,6 +30,8 @@ from recipes.an4.choices import CHOICES, choose, settings_of
 from recipes.an4.prepare import prepare as prepare_an4
 from recipes.an4.prepare import read_an4, write_out
 from recipes.an4.run import make_searches
+from recipes.copiste.prepare import FORMULA, is_formula
+from recipes.copiste.prepare import prepare as prepare_copiste
 from recipes.en_alnum.conditions import (
     CHANNELS,
     add_noise,
@@ -908,6 +912,56 @@ def test_ink_is_drawn_black_on_white_and_keeps_its_id(tmp_path):
     assert (pixels[0] == 255).all()  # a margin
 
 
+COPISTE = ("0022", "0009", "0064", "0006")
+"""Texts: the MD5 of the second puts it into dev, that of the last into test."""
+
+
+def write_copiste(root, texts=COPISTE):
+    """A page of each text: a heading, two lines of the consent, a line, and what is left out."""
+    root.mkdir(parents=True)
+    for text in texts:
+        page = f"wikitexte_{text}"
+        lines = [page, FORMULA[:45], FORMULA[46:90], f"Texte  {text}.", ">biffé<", "- 2 -", ""]
+        elements = "".join(
+            f'<TextLine ID="l{n}" HPOS="5" VPOS="{10 * n}" WIDTH="80" HEIGHT="9">'
+            f"<String CONTENT={quoteattr(line)}/></TextLine>"
+            for n, line in enumerate(lines)
+        )
+        alto = f"<alto><Layout><Page><PrintSpace>{elements}</PrintSpace></Page></Layout></alto>"
+        (root / f"{page}.xml").write_text(alto, encoding="utf-8")
+        Image.new("L", (100, 100), 255).save(root / f"{page}.jpg")
+    return root
+
+
+def test_copiste_is_split_by_text_and_the_consent_stays_in_train(tmp_path):
+    manifests = prepare_copiste(write_copiste(tmp_path / "copiste"), tmp_path / "out")
+
+    assert [(u.id, u.text) for u in read(manifests.dev)] == [("wikitexte_0009-003", "Texte 0009.")]
+    assert [u.text for u in read(manifests.test)] == ["Texte 0006."]
+    train = read(manifests.train)
+    assert [(u.id, u.extra["formula"]) for u in train[:3]] == [
+        ("wikitexte_0022-001", True),
+        ("wikitexte_0022-002", True),
+        ("wikitexte_0022-003", False),
+    ]
+    assert (train[0].modality, train[0].group) == (Modality.IMAGE, "0022")
+    assert train[0].polygon is not None
+    assert manifests.lm_text.read_text(encoding="utf-8") == "Texte 0022.\nTexte 0064.\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("JE COMPRENDS QUE MON MANUSCRIT SERA ANONYMISÉ", True),
+        ("commerciales.", True),
+        ("j'y consens. Je compreds par BAnQ pour", True),
+        ("La Fédération du Laos de football est une association", False),
+    ],
+)
+def test_the_consent_is_known_however_it_was_copied(text, found):
+    assert is_formula(text) == found
+
+
 @pytest.mark.parametrize("prepare", [prepare_gw, prepare_iam])
 def test_a_folder_without_ink_says_where_to_get_it(prepare, tmp_path):
     with pytest.raises(ManifestError, match="licence: for non-commercial research"):
@@ -1018,3 +1072,20 @@ def test_the_packs_of_ink_have_their_splits_and_readable_ink(tmp_path):
     for manifest in (words.test, lines.dev):
         for item in read(manifest)[::50]:
             assert len(read_ink(item.path, item=item.id, index=item.index)) > 1
+
+
+@pytest.mark.corpus
+def test_the_pack_of_copiste_has_its_splits_and_readable_lines(tmp_path):
+    manifests = prepare_copiste(pack("copiste"), tmp_path)
+
+    sets = (manifests.train, manifests.dev, manifests.test)
+    assert [len(ids(m)) for m in sets] == [4_651, 394, 762]
+    packed = {u.id: u.split for u in read(pack("copiste") / "manifest.jsonl")}
+    for name, manifest in zip(("train", "dev", "test"), sets, strict=True):
+        items = read(manifest)
+        assert {packed[u.id] for u in items} == {name}
+        for item in items[::50]:
+            assert read_line_image(item.path, item=item.id).ink.any()
+    formula = [u for u in read(manifests.train) if u.extra["formula"]]
+    assert len(formula) == 516
+    assert all(is_formula(u.text) for u in formula)
