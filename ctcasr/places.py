@@ -174,9 +174,17 @@ class PixelsOfLine(Places):
         ]
         edges = [0, *inner, len(ink)]
         return tuple(
-            TimedWord(word.text, *self.interval(item, span), word.confidence)
+            self._word(item, word, span)
             for word, span in zip(words, itertools.pairwise(edges), strict=True)
         )
+
+    def _word(self, item: Item, word: Word, span: tuple[int, int]) -> TimedWord:
+        start, end = self.interval(item, span)
+        left, right = sorted((start, end))
+        top = item.image.top if item.image is not None else 0
+        bottom = top + (item.image.height if item.image is not None else 0)
+        box = ((left, top), (right, top), (right, bottom), (left, bottom))
+        return TimedWord(word.text, start, end, word.confidence, polygon=box)
 
 
 def _columns(item: Item) -> ImageFrames:

@@ -14,6 +14,7 @@ class TimedWord:
     Attributes:
         confidence: posterior probability in 0..1; None where none was computed.
         strokes: of ink: those that it is written with, from 0; None of anything else.
+        polygon: of an image: (x, y) corners of the part of the line that it fills; None else.
     """
 
     text: str
@@ -21,6 +22,7 @@ class TimedWord:
     end: float
     confidence: float | None = None
     strokes: tuple[int, ...] | None = None
+    polygon: tuple[tuple[float, float], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +206,7 @@ def _timed(words: Iterable[TimedWord]) -> list[dict[str, Any]]:
             "end": round(word.end, 3),
             "confidence": _rounded(word.confidence),
             **({} if word.strokes is None else {"strokes": list(word.strokes)}),
+            **({} if word.polygon is None else {"polygon": _rounded_points(word.polygon)}),
         }
         for word in words
     ]
@@ -211,3 +214,7 @@ def _timed(words: Iterable[TimedWord]) -> list[dict[str, Any]]:
 
 def _rounded(confidence: float | None) -> float | None:
     return None if confidence is None else round(confidence, 4)
+
+
+def _rounded_points(polygon: Iterable[tuple[float, float]]) -> list[list[float]]:
+    return [[round(x, 1), round(y, 1)] for x, y in polygon]

@@ -152,6 +152,10 @@ def test_words_of_a_page_are_placed_on_the_page(ctcasr, image_run, page):
     first, second, failed = lines_of(ended.out)
     assert [first["id"], second["id"], failed["id"]] == ["page-t0", "page-t1", "page-off"]
     assert first["words"][0]["start"] == pytest.approx(100, abs=4)
+    for word in second["words"]:
+        left, right = word["start"], word["end"]
+        corners = [left, 100, right, 100, right, 180, left, 180]
+        assert np.ravel(word["polygon"]) == pytest.approx(corners, abs=0.1)
     assert failed["error"]["kind"] == "ImageError"
 
 

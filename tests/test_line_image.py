@@ -175,6 +175,13 @@ def test_decompression_bombs_are_refused(saved, size):
         read_line_image(path, item="a")
 
 
+def test_a_whole_page_is_not_taken_for_a_line(saved):
+    path = saved(Image.new("L", (1_240, 1_754), 255))
+    with pytest.raises(ImageError, match="a: an image of 1,240 x 1,754 px looks like a whole page"):
+        read_line_image(path, item="a")
+    assert read_line_image(path, item="a", polygon=[(0, 0), (900, 0), (900, 1_700)]).height == 1701
+
+
 def test_several_pages_in_one_file_are_refused(saved):
     path = saved(
         Image.fromarray(GREY), "a.tif", save_all=True, append_images=[Image.fromarray(GREY)]

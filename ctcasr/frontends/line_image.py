@@ -41,6 +41,7 @@ _FORMATS = ("PNG", "JPEG", "TIFF")
 _GREY_MODES = {"1", "L", "P", "RGB", "CMYK", "YCbCr", "LAB", "HSV"}
 _ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
 _PAGES_KEPT = 4
+_PAGE_HEIGHT, _LEAST_ASPECT = 800, 2.0  # a line that is so high is at least so much wider
 _LEAST_WINDOW = 15  # pixels that the paper is looked for in, both ways
 _PAPER_GRAIN = 0.08  # darker than the paper about it by less than this share is paper
 _LEAST_INK = 0.25  # the darkest percent of a line with ink is darker than its paper by this much
@@ -106,11 +107,14 @@ def read_line_image(
         content: of the file, where it does not lie at `path`.
 
     Raises:
-        ImageError: the file cannot be read, is of another form or too large; the polygon has fewer
-            than three corners or lies off the page; or see `LineImage.checked`.
+        ImageError: the file cannot be read, is of another form or too large; the whole image looks
+            like a page; the polygon has fewer than three corners or lies off the page; or see
+            `LineImage.checked`.
     """
     if polygon is None:
-        return LineImage.checked(level_paper(_read_grey(path, item, content)), item=item)
+        grey = _read_grey(path, item, content)
+        _require_line(grey, item)
+        return LineImage.checked(level_paper(grey), item=item)
     try:
         status = path.stat()
     except OSError as error:
@@ -214,6 +218,15 @@ def _as_grey(image: Image.Image, path: Path, item: str) -> Grey:
     if image.mode in {"LAB", "HSV"}:
         image = image.convert("RGB") if image.mode == "HSV" else image.getchannel("L")
     return np.asarray(image.convert("L"))
+
+
+def _require_line(grey: Grey, item: str) -> None:
+    height, width = grey.shape
+    if height >= _PAGE_HEIGHT and width < _LEAST_ASPECT * height:
+        raise ImageError(
+            f"{item}: an image of {width:,} x {height:,} px looks like a whole page; lines are "
+            "read, not found: find them with kraken or eScriptorium, and give its PAGE or ALTO file"
+        )
 
 
 def _require_size(width: int, height: int, most: int, item: str) -> None:
