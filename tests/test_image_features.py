@@ -45,6 +45,17 @@ def test_what_is_written_from_right_to_left_is_read_so():
     np.testing.assert_array_equal(behind.columns, ahead.columns[::-1])
 
 
+@pytest.mark.parametrize("normalisation", [(), ("slope", "slant", "size")])
+def test_a_mirrored_image_read_from_its_other_end_is_the_same(normalisation):
+    config = ImageFrontendConfig(normalisation=normalisation, height=80)
+    ink = written_line(slope=0.04, slant=-0.3)
+    ahead = frames_of(LineImage.checked(ink, item="a"), config)
+    mirrored = config.model_copy(update={"mirror": True})
+    behind = frames_of(LineImage.checked(ink[:, ::-1], item="a"), mirrored)
+    assert behind.ink.shape == ahead.ink.shape
+    assert np.mean(np.abs(behind.ink - ahead.ink)) < 0.03
+
+
 def test_a_line_that_would_be_too_wide_is_refused(monkeypatch):
     monkeypatch.setattr(image_features, "MAX_FRAMES", 100)
     with pytest.raises(ImageError, match=r"a: 600 x 80 px would be .* at most 100 are read"):

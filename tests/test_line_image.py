@@ -123,12 +123,28 @@ def test_a_polygon_over_the_edge_is_cut_off_there(saved):
         ([(0, -30), (9, -30), (9, -5)], "which has 100 x 40 px"),
         ([(0, 0), (9, 9)], "line-7: a polygon of 2 points; at least three"),
         ([(0, 0), (9, 9), (float("nan"), 1)], "line-7: a corner of the polygon is no number"),
+        ([(0, 0), (9, 9), (1e12, 1)], "or further than 100,000 px from the edge"),
     ],
 )
 def test_a_polygon_that_holds_nothing_is_refused(saved, corners, message):
     path = saved(Image.fromarray(np.full((40, 100), 255, dtype=np.uint8)))
     with pytest.raises(ImageError, match=message):
         read_line_image(path, polygon=corners, item="line-7")
+
+
+@given(
+    corners=st.lists(st.tuples(*[st.floats(-200, 400) | st.floats()] * 2), max_size=6),
+    seed=st.integers(0, 9),
+)
+def test_any_polygon_cuts_out_a_part_of_the_page_or_is_refused(corners, seed, tmp_path_factory):
+    generator = np.random.default_rng(seed)
+    page = generator.integers(0, 256, (120, 200)).astype(np.uint8)
+    path = tmp_path_factory.mktemp("page") / "a.png"
+    Image.fromarray(page).save(path)
+    with suppress(ImageError):
+        line = read_line_image(path, polygon=corners, item="a")
+        assert 0 <= line.left < line.left + line.width <= 200
+        assert 0 <= line.top < line.top + line.height <= 120
 
 
 def test_a_page_is_decoded_once_for_all_its_lines(saved, monkeypatch):

@@ -197,3 +197,29 @@ def test_an_image_alone_says_what_to_name(tmp_path):
     make_images(tmp_path, "1.png")
     with pytest.raises(ManifestError, match="an image; name the folder of its lines, or the PAGE"):
         import_manifest(tmp_path / "1.png")
+
+
+@pytest.mark.parametrize(
+    ("header", "columns"),
+    [("image", {}), ("Bild", {"image": "Bild"}), ("file", {})],
+)
+def test_a_table_may_name_images(tmp_path, header, columns):
+    make_images(tmp_path, "lines/1.png", "lines/2.tif")
+    table = tmp_path / "texts.csv"
+    table.write_text(
+        f"{header},text,writer\nlines/1.png,eins,a\nlines/2,zwei,b\n", encoding="utf-8"
+    )
+    imported = import_manifest(table, columns=columns)
+    assert [(u.id, u.modality, u.text) for u in imported.utterances] == [
+        ("lines/1", Modality.IMAGE, "eins"),
+        ("lines/2", Modality.IMAGE, "zwei"),
+    ]
+    assert imported.notes == (f"texts.csv: columns read as image={header}, text=text",)
+    write_manifest(tmp_path / "m.jsonl", imported.utterances)
+    assert read_manifest(tmp_path / "m.jsonl") == list(imported.utterances)
+
+
+def test_a_table_names_recordings_or_images(tmp_path):
+    (tmp_path / "t.csv").write_text("a,b,text\n1.png,1.wav,x\n", encoding="utf-8")
+    with pytest.raises(ManifestError, match="--columns names audio and image; an item is one"):
+        import_manifest(tmp_path / "t.csv", columns={"image": "a", "audio": "b"})

@@ -40,6 +40,7 @@ Grey = NDArray[np.unsignedinteger[Any]]
 _FORMATS = ("PNG", "JPEG", "TIFF")
 _GREY_MODES = {"1", "L", "P", "RGB", "CMYK", "YCbCr", "LAB", "HSV"}
 _ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
+_FURTHEST = 100_000
 _PAGES_KEPT = 4
 _PAGE_HEIGHT, _LEAST_ASPECT = 800, 2.0  # a line that is so high is at least so much wider
 _LEAST_WINDOW = 15  # pixels that the paper is looked for in, both ways
@@ -155,8 +156,11 @@ def _cut_out(page: Grey, polygon: Sequence[tuple[float, float]], item: str) -> L
         raise ImageError(
             f"{item}: a polygon of {len(polygon)} points; at least three (x, y) are needed"
         )
-    if not np.isfinite(corners).all():
-        raise ImageError(f"{item}: a corner of the polygon is no number; mend or leave it out")
+    if not (np.abs(corners) <= _FURTHEST).all():  # NaN neither
+        raise ImageError(
+            f"{item}: a corner of the polygon is no number, or further than {_FURTHEST:,} px from "
+            "the edge; mend or leave out the item"
+        )
     height, width = page.shape
     left, top = (math.floor(least) for least in corners.min(axis=0))
     right, bottom = (math.ceil(most) + 1 for most in corners.max(axis=0))

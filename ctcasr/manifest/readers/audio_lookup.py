@@ -43,17 +43,19 @@ class AudioFinder:
 
     Args:
         folders: where to look, the first first; those that do not exist are passed over.
+        suffixes: that a name may lack.
     """
 
-    def __init__(self, folders: Sequence[Path]) -> None:
+    def __init__(self, folders: Sequence[Path], suffixes: Sequence[str] = AUDIO_SUFFIXES) -> None:
+        self.suffixes = tuple(suffixes)
         self.folders = tuple(folder for folder in dict.fromkeys(folders) if folder.is_dir())
         self._listings: dict[Path, _Listing] = {}
 
     @classmethod
-    def beside(cls, table: Path) -> "AudioFinder":
+    def beside(cls, table: Path, suffixes: Sequence[str] = AUDIO_SUFFIXES) -> "AudioFinder":
         """Look in the table's folder, and in wavs, clips, audio and wav beside it."""
         folder = table.parent
-        return cls([folder, *(folder / name for name in _USUAL_FOLDERS)])
+        return cls([folder, *(folder / name for name in _USUAL_FOLDERS)], suffixes)
 
     def find(self, name: str) -> Path | None:
         """Return the file that `name` means, or None."""
@@ -75,7 +77,7 @@ class AudioFinder:
             if match is None:
                 return None
             folder = folder / match
-        for ending in ("", *AUDIO_SUFFIXES):
+        for ending in ("", *self.suffixes):
             match = self._listing(folder).match(last + ending)
             if match is not None and (folder / match).is_file():
                 return folder / match

@@ -14,7 +14,7 @@ OBVIOUS_NAMES: Mapping[str, tuple[str, ...]] = {
     "audio": (
         "audio", "audio_filepath", "audio_file", "audio_path", "file", "file_name", "filename",
         "file_path", "filepath", "path", "wav", "wav_file", "wav_path", "recording", "clip",
-        "sound",
+        "sound", "image", "image_file", "image_path", "image_name", "img", "line_image",
     ),
     "text": ("text", "sentence", "transcript", "transcription", "utterance", "orthography"),
     "speaker": ("speaker", "speaker_id", "client_id", "spk", "spk_id", "speaker_name"),
@@ -28,22 +28,28 @@ OBVIOUS_NAMES: Mapping[str, tuple[str, ...]] = {
 """Header names taken for each field, the first found winning; case and punctuation do not count."""
 
 _NEEDED = ("audio", "text")
+_PATH_NAMES = ("audio", "image")  # of what is told; the files themselves say what they are
 
 
 def choose_columns(header: Sequence[str], told: Mapping[str, str], source: Path) -> dict[str, int]:
-    """Return the column index of each field that the table has.
+    """Return the column index of each field that the table has; `audio` is that of the paths.
 
     Args:
         header: the names in the table's first row.
-        told: field to header name, from the user.
+        told: field to header name, from the user; `image` may stand for `audio`.
         source: the table, for messages.
 
     Raises:
         ManifestError: a field or column that does not exist; no telling which column holds the
             audio or the text. Lists the headers and says what to type.
     """
-    check_fields_exist(told, fields_of(Modality.AUDIO), source)
-    chosen = {field: _column(name, header, source) for field, name in told.items()}
+    check_fields_exist(told, (*fields_of(Modality.AUDIO), "image"), source)
+    if all(name in told for name in _PATH_NAMES):
+        raise ManifestError(f"{source}: --columns names audio and image; an item is one of them")
+    chosen = {
+        "audio" if field in _PATH_NAMES else field: _column(name, header, source)
+        for field, name in told.items()
+    }
     plain = [_plain(name) for name in header]
     for field, names in OBVIOUS_NAMES.items():
         found = [plain.index(name) for name in names if name in plain]

@@ -22,8 +22,8 @@ def find_page_image(page: Path, named: str | None) -> Path | None:
     img and jpg beside either.
     """
     near = [page.parent, page.parent.parent]
-    finder = AudioFinder([*near, *(folder / name for folder in near for name in _USUAL_FOLDERS)])
-    names = [named, PureWindowsPath(named).name] if named else []
-    names += [page.stem + suffix for suffix in IMAGE_SUFFIXES]
+    folders = [*near, *(folder / name for folder in near for name in _USUAL_FOLDERS)]
+    finder = AudioFinder(folders, IMAGE_SUFFIXES)
+    names = [*([named, PureWindowsPath(named).name] if named else []), page.stem]
     found = (finder.find(name) for name in names)
     return next((path for path in found if path is not None and is_image(path)), None)

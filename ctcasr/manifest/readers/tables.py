@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from ctcasr.manifest.fields import RESERVED_NAMES, fields_of
-from ctcasr.manifest.readers.audio_lookup import AudioFinder
+from ctcasr.manifest.readers.audio_lookup import AUDIO_SUFFIXES, AudioFinder
 from ctcasr.manifest.readers.collecting import Collector
 from ctcasr.manifest.readers.columns import check_fields_exist, choose_columns
 from ctcasr.manifest.readers.delimited import Table, read_delimited, read_unquoted
+from ctcasr.manifest.readers.image_lookup import IMAGE_SUFFIXES, is_image
 from ctcasr.manifest.readers.spreadsheet import read_spreadsheet
 from ctcasr.manifest.utterance import Modality, Utterance
 
@@ -25,6 +26,8 @@ _COMMON_VOICE_COLUMNS = {"audio": "path", "text": "sentence", "speaker": "client
 def collect_table(path: Path, collector: Collector, columns: Mapping[str, str]) -> None:
     """Add the rows of any table with a header; columns without a meaning here become `extra`.
 
+    Rows that name an image are images of lines, the others recordings.
+
     A cell for text that is empty gives an unlabelled item: a table has the cell whether or not
     anyone has transcribed the recording.
 
@@ -38,8 +41,13 @@ def collect_table(path: Path, collector: Collector, columns: Mapping[str, str]) 
     chosen = choose_columns(table.header, columns, path)
     if "id" not in columns and "id" in chosen and not _all_differ(table, chosen["id"]):
         del chosen["id"]  # called "id", but it numbers something else, speakers for one
+    of_images = "image" in columns or any(
+        is_image(Path(row[chosen["audio"]]))
+        for _, row in table.rows[:1]
+        if len(row) > chosen["audio"]
+    )
     named = ", ".join(
-        f"{field}={table.header[chosen[field]]}"
+        f"{'image' if field == 'audio' and of_images else field}={table.header[chosen[field]]}"
         for field in fields_of(Modality.AUDIO)
         if field in chosen
     )
@@ -119,7 +127,7 @@ class _Rows:
 
     def collect(self) -> None:
         """Add every row that names a recording, and leave the others out by number."""
-        finder = AudioFinder.beside(self.path)
+        finder = AudioFinder.beside(self.path, (*AUDIO_SUFFIXES, *IMAGE_SUFFIXES))
         width = len(self.table.header)
         for number, row in self.table.rows:
             item = f"{self.path.name} row {number}"
@@ -149,6 +157,7 @@ class _Rows:
         utterance = Utterance(
             id=cells.get("id", ""),
             path=audio,
+            modality=Modality.IMAGE if is_image(audio) else Modality.AUDIO,
             text=cells["text"] or None,
             speaker=cells.get("speaker") or None,
             group=cells.get("group") or None,
