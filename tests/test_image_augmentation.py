@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ctcasr.config import parse_config
+from ctcasr.errors import ConfigError
 from ctcasr.frontends.image_augmentation import (
     NO_IMAGE_AUGMENTATION,
     ImageAugmentConfig,
@@ -94,6 +96,12 @@ def test_thicker_strokes_hold_more_ink_and_thinner_ones_less():
 
 def test_contrast_fades_ink_and_leaves_paper_white():
     np.testing.assert_allclose(change(contrast=0.4), 0.4 * LINE, rtol=1e-6)
+
+
+def test_ink_is_never_more_than_full():
+    assert change(contrast=3.0).max() == 1
+    with pytest.raises(ConfigError, match=r"augment\.stroke_width.*less than or equal to 1"):
+        parse_config({"frontend": {"kind": "columns"}, "augment": {"stroke_width": [0, 2]}})
 
 
 def test_noise_has_the_deviation_asked_for():

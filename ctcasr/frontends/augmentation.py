@@ -27,15 +27,16 @@ from ctcasr.frontends.level import frame_levels
 from ctcasr.settings import Section
 
 
-def _rising(bounds: tuple[float, float]) -> tuple[float, float]:
+def rising(bounds: tuple[float, float]) -> tuple[float, float]:
+    """Return a range as it is; refuse one that does not go from low to high."""
     if bounds[0] > bounds[1]:
         raise ValueError(f"the range {list(bounds)} must go from low to high")
     return bounds
 
 
-Range = Annotated[tuple[float, float], AfterValidator(_rising)]
+Range = Annotated[tuple[float, float], AfterValidator(rising)]
 PositiveRange = Annotated[
-    tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]], AfterValidator(_rising)
+    tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]], AfterValidator(rising)
 ]
 
 

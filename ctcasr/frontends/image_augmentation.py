@@ -13,15 +13,19 @@ lines); DeVries and Taylor 2017, arXiv:1708.04552 (cut-out).
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from scipy import ndimage
 
-from ctcasr.frontends.augmentation import PositiveRange, Range, keyed_generator
+from ctcasr.frontends.augmentation import PositiveRange, Range, keyed_generator, rising
 from ctcasr.settings import Section
+
+_Stroke = Annotated[float, Field(ge=-1, le=1)]
+StrokeRange = Annotated[tuple[_Stroke, _Stroke], AfterValidator(rising)]
 
 
 class ImageAugmentConfig(Section):
@@ -49,11 +53,12 @@ class ImageAugmentConfig(Section):
     elastic_width: float = Field(0.5, gt=0)
     """How far apart two pixels move on their own under that shift, as a share of the height."""
 
-    stroke_width: Range = (-0.5, 0.8)
-    """Range of how much thicker strokes get: 1 is one pixel to either side, -1 one less."""
+    stroke_width: StrokeRange = (-0.5, 0.8)
+    """Range of how much thicker strokes get: 1 is one pixel to either side, -1 one less; no more
+    than these."""
 
     contrast: PositiveRange = (0.6, 1.0)
-    """Range of what full ink fades to."""
+    """Range of what ink is multiplied by; what then is more than full ink is full."""
 
     noise: float = Field(0.08, ge=0)
     """Largest deviation of the noise that is added to every pixel."""
@@ -161,7 +166,7 @@ def distort_line(
     moved *= distortion.contrast
     if distortion.noise:
         moved += noise.standard_normal(moved.shape, dtype=np.float32) * distortion.noise
-        np.clip(moved, 0, 1, out=moved)
+    np.clip(moved, 0, 1, out=moved)
     for across, down, side in distortion.cut_outs:
         half = side * height / 2
         rows, columns = (

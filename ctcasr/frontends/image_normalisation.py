@@ -34,12 +34,11 @@ MAX_SLOPE = 0.2
 MAX_SLANT = 1.2
 
 _ROWS = 48  # the image is measured at about so many
-_DARK = 0.3
+_DARK = 0.3  # ink of a pixel that is counted
 _LEAST_PIXELS = 30  # fewer dark ones say nothing
 _LEAST_WIDTHS = 3.0  # of the height: shorter lines say no slope
-_SLOPE_STEP = 0.02
-_SLANT_STEP = 0.1
-_FINER = 4
+_SLOPE_STEP, _SLANT_STEP = 0.02, 0.1  # first tried in these steps,
+_FINER = 4  # then in so many between two of them, to either side of the best
 _GAIN = 1.02  # a turn must make the projection denser by this much
 _SPREAD = 3.3  # standard deviations of the rows to either side of the middle
 _NEAR = 2.5  # of them, beyond which ink is not the line's own, or a long loop

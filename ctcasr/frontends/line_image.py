@@ -40,8 +40,8 @@ Grey = NDArray[np.unsignedinteger[Any]]
 _FORMATS = ("PNG", "JPEG", "TIFF")
 _GREY_MODES = {"1", "L", "P", "RGB", "CMYK", "YCbCr", "LAB", "HSV"}
 _ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
-_FURTHEST = 100_000
-_PAGES_KEPT = 4
+_FURTHEST = 100_000  # pixels off the page that a corner may lie
+_PAGES_KEPT = 4  # in memory, for lines that come page by page
 _PAGE_HEIGHT, _LEAST_ASPECT = 800, 2.0  # a line that is so high is at least so much wider
 _LEAST_WINDOW = 15  # pixels that the paper is looked for in, both ways
 _PAPER_GRAIN = 0.08  # darker than the paper about it by less than this share is paper
@@ -180,7 +180,7 @@ def _cut_out(page: Grey, polygon: Sequence[tuple[float, float]], item: str) -> L
 @functools.lru_cache(maxsize=_PAGES_KEPT)
 def _load_page(path: Path, _changed: int, _size: int) -> Grey:
     """Return a page's grey pixels, kept in memory while the file stays as it is."""
-    return _read_grey(path, str(path))
+    return _read_grey(path, path.name)
 
 
 def _read_grey(path: Path, item: str, content: bytes | None = None) -> Grey:
