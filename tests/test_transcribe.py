@@ -110,7 +110,7 @@ def test_an_unknown_format_is_refused(transcribe, tone_run):
     assert (ended.status, ended.out) == (2, "")
     assert ended.err == (
         "ctcasr: error: -f doc: unknown format; choose from txt, tsv, jsonl, srt, vtt, ctm, stm, "
-        "trn, textgrid\n"
+        "trn, textgrid, page, alto\n"
     )
 
 
