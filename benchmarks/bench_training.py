@@ -45,7 +45,7 @@ from ctcasr.frontends.augmentation import NO_AUGMENTATION
 from ctcasr.frontends.spectral import FrontendConfig
 from ctcasr.manifest import read_manifest, write_manifest
 from ctcasr.models.network import Network
-from ctcasr.pipeline.train import prepare_sets
+from ctcasr.pipeline.training_sets import prepare_sets
 from ctcasr.training.loading import Labelled
 from ctcasr.training.loop import seed_everything
 from recipes.an4.prepare import prepare
@@ -201,6 +201,7 @@ def make_bench(args: argparse.Namespace, folder: Path) -> Bench:
     config = parse_config(CONFIG, overrides=[f"data.train={manifest}", *overrides])
     config = config.model_copy(update={"augment": NO_AUGMENTATION})
     sets = prepare_sets(config, {"train": utterances})
+    assert isinstance(sets.train, tuple)
     return Bench(args.peers, folder, config, sets.train, sets.alphabet)
 
 

@@ -203,9 +203,8 @@ def build_alphabet(
     Raises:
         AlphabetError: the texts are all empty.
     """
-    texts = list(texts)
     if unit is Unit.SUBWORD:
-        return _learn_subwords(texts, direction=direction, subwords=subwords)
+        return _learn_subwords(list(texts), direction=direction, subwords=subwords)
     units = {part for text in texts for part in split_units(text, unit)}
     if not units:
         raise _nothing_to_learn()

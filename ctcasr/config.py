@@ -80,6 +80,11 @@ class DataConfig(Section):
     on_bad: OnBad = OnBad.SKIP
     """`skip` utterances that cannot be read or aligned, listed in skipped.jsonl, or `stop`."""
 
+    max_checked: int = Field(200_000, ge=0)
+    """A training manifest of more lines is not held in memory and looked at whole before the first
+    step, but indexed (12 bytes a line, beside it) and judged item by item, as training comes to
+    them. Each line must say its `duration`."""
+
     max_unreadable: int = Field(10, ge=0)
     """Recordings that may turn unreadable while training runs; one more stops it, state saved."""
 

@@ -11,7 +11,8 @@ from ctcasr.config import DecodeConfig, load_config
 from ctcasr.errors import ConfigError, ManifestError
 from ctcasr.manifest import read_manifest
 from ctcasr.model_file import read_model
-from ctcasr.pipeline.train import prepare_sets, train
+from ctcasr.pipeline.train import train
+from ctcasr.pipeline.training_sets import prepare_sets
 
 SMALL = [
     "heads.attention.size=16",

@@ -10,6 +10,7 @@ import soundfile
 from ctcasr.alphabet import Unit, build_alphabet, frames_needed
 from ctcasr.checking import (
     Kind,
+    Requirements,
     Severity,
     check_utterances,
     find_usable,
@@ -514,14 +515,13 @@ def test_every_kind_has_a_severity_and_a_next_step():
 
 
 def usable_of(utterances, **options):
-    return find_usable(
-        utterances,
+    requirements = Requirements(
         alphabet=build_alphabet(TEXTS),
         rules=("nfc", "whitespace"),
         medium=options.pop("medium", MEDIUM),
         num_frames=num_frames,
-        **options,
     )
+    return find_usable(utterances, requirements, **options)
 
 
 def test_what_cannot_be_learned_is_put_aside_by_name_and_reason(corpus):

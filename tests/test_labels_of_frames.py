@@ -18,7 +18,8 @@ from ctcasr.frontends.spectral import FrontendConfig
 from ctcasr.manifest import read_manifest
 from ctcasr.model_file import read_model
 from ctcasr.models.encoder import EncoderConfig
-from ctcasr.pipeline.train import prepare_sets, train
+from ctcasr.pipeline.train import train
+from ctcasr.pipeline.training_sets import prepare_sets
 from ctcasr.training.loading import Labelled, TrainingData
 
 FRAME_ONLY = ["heads.ctc.weight=0", "heads.frame.field=tones", "training.epochs=30"]
@@ -202,6 +203,7 @@ def test_the_times_of_an_alignment_are_what_it_can_learn_from(ctcasr, tone_run, 
     config = configured(tone_run, out, "heads.frame.field=words")
     sets = prepare_sets(config, {"train": read_manifest(out)})
     assert sets.frame_classes == ("", *sorted(tone_run.texts.values()))
+    assert isinstance(sets.train, tuple)
     assert all(len(item.stretches) == 1 for item in sets.train)
     spoken = [item.stretches[0] for item in sets.train]
     assert all(0 <= one.start < one.end <= 1 for one in spoken)

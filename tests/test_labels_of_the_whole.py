@@ -9,7 +9,8 @@ from ctcasr.config import load_config
 from ctcasr.errors import ConfigError, ManifestError, RunFolderError
 from ctcasr.manifest import read_manifest
 from ctcasr.model_file import read_model
-from ctcasr.pipeline.train import prepare_sets, train
+from ctcasr.pipeline.train import train
+from ctcasr.pipeline.training_sets import prepare_sets
 from ctcasr.transcript import UtteranceLabel
 
 LABEL_ONLY = ["heads.ctc.weight=0", "heads.utterance.field=text", "training.epochs=30"]
@@ -270,6 +271,7 @@ def test_recordings_without_text_are_learned_from_where_none_is_written(tone_run
 
     sets = prepare_sets(config, {"train": silent})
 
+    assert isinstance(sets.train, tuple)
     assert [item.utterance_class for item in sets.train] == [0, 1] * 4
     assert not sets.skipped
 

@@ -25,7 +25,8 @@ from ctcasr.errors import (
 )
 from ctcasr.manifest import read_manifest, write_manifest
 from ctcasr.model_file import read_model
-from ctcasr.pipeline.train import prepare_sets, train
+from ctcasr.pipeline.train import train
+from ctcasr.pipeline.training_sets import prepare_sets
 from ctcasr.training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
 from ctcasr.training.dev_set import DevSet
 from ctcasr.training.interruption import Interrupted

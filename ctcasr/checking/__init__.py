@@ -5,12 +5,13 @@ from ctcasr.checking.findings import CheckReport, Finding, Kind, Severity, Unusa
 from ctcasr.checking.frame_checks import frame_classes_of, stretches_of
 from ctcasr.checking.render import render_report, write_report
 from ctcasr.checking.run import check_utterances
-from ctcasr.checking.usable import find_usable
+from ctcasr.checking.usable import Requirements, find_usable
 
 __all__ = [
     "CheckReport",
     "Finding",
     "Kind",
+    "Requirements",
     "Severity",
     "Unusable",
     "check_utterances",

@@ -29,6 +29,7 @@ _LINE = np.dtype([("offset", "<i8"), ("seconds", "<f4")])
 _HEAD = 5  # records: size, time of change, and three that have room for a digest
 _VERSION = 2.0  # in the first one's seconds
 _GZIP_MAGIC = b"\x1f\x8b"
+_CHUNK = 2**20
 
 
 class IndexedManifest(Sequence[Utterance]):
@@ -85,6 +86,23 @@ class IndexedManifest(Sequence[Utterance]):
 def index_path(manifest: Path) -> Path:
     """Return where the index of a manifest lies."""
     return manifest.with_name(manifest.name + ".index")
+
+
+def has_more_lines(manifest: Path, limit: int) -> bool:
+    """Return whether a manifest has more than `limit` lines; never of one that is compressed.
+
+    No more of it is read than that takes. A manifest that cannot be read has none.
+    """
+    count = 0
+    try:
+        with manifest.open("rb") as file:
+            if file.read(2) == _GZIP_MAGIC:
+                return False
+            while count <= limit and (chunk := file.read(_CHUNK)):
+                count += chunk.count(b"\n")
+    except OSError:
+        return False
+    return count > limit
 
 
 def _open_index(path: Path) -> NDArray[np.void]:

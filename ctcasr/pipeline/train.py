@@ -11,22 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ctcasr.alphabet import NO_TEXT, Alphabet, build_alphabet
-from ctcasr.batching import Stretch
 from ctcasr.bundle import load, save_recognizer
-from ctcasr.checking import (
-    Unusable,
-    class_of,
-    classes_of,
-    find_usable,
-    frame_classes_of,
-    stretches_of,
-)
-from ctcasr.config import DEFAULT_BATCH_FRAMES, Auto, OnBad, RunConfig
+from ctcasr.checking import Unusable
+from ctcasr.config import DEFAULT_BATCH_FRAMES, Auto, RunConfig
 from ctcasr.decoder import TextDecoder, read_sources
 from ctcasr.device import compute_deterministically, free_bytes, peak_bytes, pick_device
 from ctcasr.distributed import World, join_world
-from ctcasr.errors import ConfigError, ManifestError, OutputError, RunFolderError
+from ctcasr.errors import OutputError, RunFolderError
 from ctcasr.files import write_text
 from ctcasr.frontends.feature_stats import (
     FeatureStats,
@@ -35,7 +26,7 @@ from ctcasr.frontends.feature_stats import (
 )
 from ctcasr.frontends.features import FeatureExtractor
 from ctcasr.frontends.media import without_augmentation
-from ctcasr.manifest import Utterance, read_manifest
+from ctcasr.manifest.index import IndexedManifest
 from ctcasr.models.network import Network
 from ctcasr.pipeline.provenance import ctcasr_version, file_sha256
 from ctcasr.pipeline.report import write_training_report
@@ -43,8 +34,13 @@ from ctcasr.pipeline.resumption import describe_new_setting, describe_run, requi
 from ctcasr.pipeline.run_folder import RunFolder
 from ctcasr.pipeline.run_log import RunLog
 from ctcasr.pipeline.run_record import read_run
+from ctcasr.pipeline.training_sets import (
+    TrainingSets,
+    UncheckedItems,
+    prepare_sets,
+    read_manifests,
+)
 from ctcasr.recognizer import Recognizer
-from ctcasr.text_rules import apply_rules
 from ctcasr.training.batch_frames import (
     SHARE_OF_MEMORY,
     STEPS_PER_EPOCH,
@@ -55,10 +51,13 @@ from ctcasr.training.checkpoint import Checkpoint, latest_checkpoint
 from ctcasr.training.computing import TIMED_FRAMES, Computing, candidates, measure, recall
 from ctcasr.training.dev_set import DevScores, DevSet
 from ctcasr.training.interruption import Interrupted, listen_for_stop
-from ctcasr.training.loading import Labelled, TrainingData
+from ctcasr.training.loading import TrainingData
 from ctcasr.training.loop import Trainer, loss_device, seed_everything
 from ctcasr.training.metrics import EpochReport, StepReport, TrainingObserver
 from ctcasr.training.warm_start import HeadLabels, match_weights
+
+_ROUND_ITEMS = 8_192
+"""Items of a large manifest that are planned at a time: a second or two, and little padding."""
 
 
 class SilentObserver:
@@ -72,26 +71,6 @@ class SilentObserver:
 
     def on_warning(self, message: str) -> None:
         """Ignore it."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingSets:
-    """What is learned from and judged on, after what cannot be used was put aside.
-
-    Attributes:
-        train, dev: usable items; dev may be empty.
-        alphabet: of the training text; without labels where the model writes none.
-        classes: labels of whole recordings, in the order of the utterance head's columns.
-        frame_classes: the same of frames and the frame head.
-        skipped: what was put aside, by set.
-    """
-
-    train: tuple[Labelled, ...]
-    dev: tuple[Labelled, ...]
-    alphabet: Alphabet
-    classes: tuple[str, ...]
-    frame_classes: tuple[str, ...]
-    skipped: tuple[tuple[str, Unusable], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +130,8 @@ def train(
                 closing.enter_context(_noting_the_end(folder, log))
             stop = closing.enter_context(listen_for_stop())
             stats = world.from_first(lambda: _measure_stats(config, begun.sets))
+            if world.is_first and isinstance(begun.sets.train, UncheckedItems):
+                begun.sets.train.on_unusable = _SkippedLater(folder)
             with world.agreed():
                 trainer = _make_trainer(config, begun, folder, place, log, stats, world)
             closing.callback(torch.set_num_threads, torch.get_num_threads())
@@ -185,8 +166,11 @@ def _begin(
     world: World,
 ) -> _Beginning:
     """Refuse what cannot be, and write down what the run is made of."""
-    manifests = _read_manifests(config)
-    digests = {key: file_sha256(Path(path)) for key, (path, _) in manifests.items()}
+    manifests = read_manifests(config)
+    digests = {
+        key: items.sha256 if isinstance(items, IndexedManifest) else file_sha256(Path(path))
+        for key, (path, items) in manifests.items()
+    }
     folder.require_ready(config, manifests=digests, resume=resume)
     checkpoint, damaged = latest_checkpoint(folder.path) if resume else (None, [])
     sets = prepare_sets(config, {key: items for key, (_, items) in manifests.items()})
@@ -214,7 +198,11 @@ def _begin(
     folder.begin(config, manifests=digests, found=found)
     log.cut_back(checkpoint.facts["log_bytes"] if checkpoint is not None else 0)
     _write_skipped(folder, sets)
-    for note in [*_describe_skipped(folder, sets), *_describe_computing(config, place)]:
+    for note in [
+        *_describe_unchecked(config, folder, sets),
+        *_describe_skipped(folder, sets),
+        *_describe_computing(config, place),
+    ]:
         (log.on_warning if checkpoint is None else log.repeat)(note)
     for note in notes:
         log.on_warning(note)
@@ -285,7 +273,7 @@ def _choose_batch_frames(trainer: Trainer, folder: RunFolder, log: RunLog) -> in
     # Each process has a GPU of its own and a share of the batch; on a CPU they share its memory.
     shares = trainer.world.size if device.type == "cuda" else 1
     lengths, free = data.lengths(), free_bytes(device)
-    most = most_frames(sum(lengths))
+    most = most_frames(sum(lengths) * data.num_rounds)
     if free is None or peak_bytes(device) is None:
         frames = min(most, DEFAULT_BATCH_FRAMES)
         why = "the system does not tell how much memory is free"
@@ -313,150 +301,54 @@ def _megabytes(num_bytes: int) -> str:
     return f"{num_bytes / 2**20:,.0f} MB"
 
 
-def prepare_sets(config: RunConfig, manifests: dict[str, list[Utterance]]) -> TrainingSets:
-    """Collect the labels and put aside, by name, what cannot be learned from or judged on.
-
-    Raises:
-        ManifestError: nothing usable is left, or `data.on_bad` is `stop` and something was bad.
-    """
-    rules, field = config.text.rules, config.heads.utterance.field
-    alphabet = NO_TEXT
-    if config.heads.write_text:
-        texts = [apply_rules(u.text, rules) for u in manifests["train"] if u.text is not None]
-        alphabet = make_alphabet(config, texts)
-    classes = () if field is None else classes_of(manifests["train"], field, rules=rules)
-    if field is not None and len(classes) < 2:
-        raise ManifestError(
-            f"data.train: {len(classes)} different values of {field!r} (heads.utterance.field), "
-            f"and at least 2 are needed to tell apart; name another field, or fill it in"
-        )
-    frame_field = config.heads.frame.field
-    frame_classes = () if frame_field is None else frame_classes_of(manifests["train"], frame_field)
-    kept: dict[str, tuple[Labelled, ...]] = {"train": (), "dev": ()}
-    skipped: list[tuple[str, Unusable]] = []
-    for name, utterances in manifests.items():
-        usable, unusable = find_usable(
-            utterances,
-            alphabet=alphabet if config.heads.write_text else None,
-            is_aligned=config.heads.ctc.is_present,
-            rules=rules,
-            medium=config.medium,
-            num_frames=config.num_encoder_frames,
-            class_field=field,
-            classes=classes,
-            frame_field=frame_field,
-            frame_classes=frame_classes,
-            workers=max(1, config.data.workers),
-        )
-        items = [
-            _label(
-                config,
-                utterance,
-                amount,
-                alphabet=alphabet,
-                classes=classes,
-                frame_classes=frame_classes,
-            )
-            for utterance, amount in usable
-        ]
-        limit = config.data.max_frames
-        kept[name] = tuple(item for item in items if _num_frames(config, item) <= limit)
-        long = [item for item in items if _num_frames(config, item) > limit]
-        unusable = [*unusable, *(_too_long(config, item) for item in long)]
-        skipped += [(name, bad) for bad in unusable]
-        _require_some(config, name, kept[name], unusable)
-    return TrainingSets(
-        kept["train"], kept["dev"], alphabet, classes, frame_classes, tuple(skipped)
-    )
-
-
-def _label(
-    config: RunConfig,
-    utterance: Utterance,
-    amount: float,
-    *,
-    alphabet: Alphabet,
-    classes: Sequence[str],
-    frame_classes: Sequence[str],
-) -> Labelled:
-    """Return a usable utterance with what each head is to give for it."""
-    rules, heads = config.text.rules, config.heads
-    labels: tuple[int, ...] = ()
-    if heads.write_text:
-        labels = alphabet.encode(apply_rules(utterance.text or "", rules))
-    label = None
-    if heads.utterance.field is not None:
-        label = class_of(utterance, heads.utterance.field, rules=rules)
-    stretches = []
-    if heads.frame.field is not None:
-        stretches = stretches_of(utterance, heads.frame.field) or []
-    return Labelled(
-        utterance,
-        labels,
-        amount,
-        None if label is None else classes.index(label),
-        tuple(Stretch(start, end, frame_classes.index(text)) for start, end, text in stretches),
-    )
-
-
-def make_alphabet(config: RunConfig, texts: Sequence[str]) -> Alphabet:
-    """Return the alphabet a configuration names, or that of the training texts."""
-    text = config.text
-    named = text.named_alphabet()
-    if named is not None:
-        return named
-    return build_alphabet(texts, unit=text.unit, direction=text.direction, subwords=text.subwords)
-
-
-def _read_manifests(config: RunConfig) -> dict[str, tuple[str, list[Utterance]]]:
-    if config.data.train is None:
-        raise ConfigError(
-            "data.train: no manifest to learn from; name one in the configuration or by "
-            "--set data.train=FILE"
-        )
-    named = {"train": config.data.train, "dev": config.data.dev}
-    return {key: (path, read_manifest(Path(path))) for key, path in named.items() if path}
-
-
-def _num_frames(config: RunConfig, item: Labelled) -> int:
-    return config.frontend.num_frames(round(item.amount * config.frontend.rate))
-
-
-def _too_long(config: RunConfig, item: Labelled) -> Unusable:
-    frames = _num_frames(config, item)
-    name = item.utterance.id
-    return Unusable(
-        name,
-        "too long",
-        f"utterance {name!r}: {frames:,} frames are more than data.max_frames "
-        f"{config.data.max_frames:,}; cut it into shorter ones, or raise that key",
-    )
-
-
-def _require_some(
-    config: RunConfig, name: str, items: Sequence[Labelled], unusable: Sequence[Unusable]
-) -> None:
-    if unusable and config.data.on_bad is OnBad.STOP:
-        raise ManifestError(
-            f"{unusable[0].message} (and {len(unusable) - 1} more of the {name} set); mend them, "
-            f"or let them be left out by data.on_bad=skip"
-        )
-    if not items:
-        first = f"; the first: {unusable[0].message}" if unusable else ""
-        raise ManifestError(
-            f"data.{name}: none of {len(unusable)} utterances can be used{first}; run ctcasr check"
-        )
-
-
 def _write_skipped(folder: RunFolder, sets: TrainingSets) -> None:
-    lines = [
-        json.dumps(
-            {"set": name, "id": bad.id, "kind": bad.kind, "reason": bad.message},
-            ensure_ascii=False,
-        )
-        for name, bad in sets.skipped
-    ]
-    write_text(folder.skipped, "".join(line + "\n" for line in lines))
+    """Write down what was put aside; what was found while training, before, stays."""
+    kept = []
+    if isinstance(sets.train, UncheckedItems):
+        kept = [record for record in read_run(folder.path).skipped if record["set"] == "train"]
+    records = [*(_describe_bad(name, bad) for name, bad in sets.skipped), *kept]
+    write_text(folder.skipped, "".join(_json_line(record) for record in records))
+
+
+def _describe_bad(name: str, bad: Unusable) -> dict[str, str]:
+    return {"set": name, "id": bad.id, "kind": bad.kind, "reason": bad.message}
+
+
+def _json_line(record: Mapping[str, str]) -> str:
+    return json.dumps(record, ensure_ascii=False) + "\n"
+
+
+class _SkippedLater:
+    """Adds to skipped.jsonl what turns out to be unusable while training, once each."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._path = folder.skipped
+        self._known = {record["id"] for record in read_run(folder.path).skipped}
+
+    def __call__(self, bad: Unusable) -> None:
+        if bad.id in self._known:
+            return
+        self._known.add(bad.id)
+        try:
+            with self._path.open("a", encoding="utf-8", newline="\n") as file:
+                file.write(_json_line(_describe_bad("train", bad)))
+        except OSError as error:
+            raise OutputError(
+                f"{self._path}: cannot be written ({error.strerror or error}); free some space, "
+                f"and go on with --resume"
+            ) from error
+
+
+def _describe_unchecked(config: RunConfig, folder: RunFolder, sets: TrainingSets) -> list[str]:
+    """Return what is to be said about a training set that was not looked at whole."""
+    if not isinstance(sets.train, UncheckedItems):
+        return []
+    note = (
+        f"data.train: {len(sets.train):,} items, more than data.max_checked "
+        f"{config.data.max_checked:,}: each is judged when training comes to it; what cannot be "
+        f"used: {folder.skipped}"
+    )
+    return [note]
 
 
 def _describe_skipped(folder: RunFolder, sets: TrainingSets) -> list[str]:
@@ -472,7 +364,12 @@ def _describe_new_sets(folder: RunFolder, sets: TrainingSets, *, limit: int) -> 
     Raises:
         RunFolderError: more than `limit` of them can be used no longer.
     """
-    before = {(record["set"], record["id"]) for record in read_run(folder.path).skipped}
+    judged = {"dev"} if isinstance(sets.train, UncheckedItems) else {"train", "dev"}
+    before = {
+        (record["set"], record["id"])
+        for record in read_run(folder.path).skipped
+        if record["set"] in judged
+    }
     now = {(name, bad.id): bad.message for name, bad in sets.skipped}
     lost = [item for item in now if item not in before]
     found = [item for item in before if item not in now]
@@ -583,6 +480,7 @@ def _training_data(
         workers=config.data.workers,
         cache_mb=config.data.cache_mb if augmented else 0,
         max_unreadable=config.data.max_unreadable if augmented else None,
+        round_items=_ROUND_ITEMS if isinstance(sets.train, UncheckedItems) else None,
     )
 
 
@@ -644,7 +542,7 @@ def _finish(
         recognizer,
         training={
             "items": len(sets.train),
-            "amount": round(sum(item.amount for item in sets.train), 3),
+            "amount": round(sets.amount, 3),
             "unit": config.medium.unit,
             "manifest_sha256": begun.digests["train"],
             "scores": facts,

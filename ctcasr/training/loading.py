@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ from ctcasr.frontends.medium import Medium, Signal
 from ctcasr.manifest.utterance import Utterance
 
 _BATCHES_PER_WORKER = 2  # one under way and one ready
+_SHORTER = 0.98  # share of its planned length that an example falls below by a wrong duration alone
 
 
 class LoadingError(TrainingError):
@@ -60,6 +61,15 @@ class Labelled:
     amount: float
     utterance_class: int | None = None
     stretches: tuple[Stretch, ...] = ()
+
+
+class Items(Protocol):
+    """A training set, by number: held in memory, or read when it is asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int, /) -> Labelled | None:
+        """Return an item; None where it cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +150,10 @@ class ItemCache:
 class TrainingData:
     """The training set, as one sequence of batches per epoch.
 
+    An epoch is planned round by round: examples are drawn, and batches made, of so many items at a
+    time. Of what a round holds, alone the seed and the epoch decide; one round holds all where
+    nothing else is said.
+
     Args:
         items: the utterances; ids are unique.
         frontend: what they will become.
@@ -154,11 +168,12 @@ class TrainingData:
         cache_mb: memory for items that were read.
         max_unreadable: items that may turn unreadable before `LoadingError` is raised; None
             sets no limit.
+        round_items: items planned at a time; None plans all at once.
     """
 
     def __init__(
         self,
-        items: Sequence[Labelled],
+        items: Items,
         *,
         frontend: Frontend,
         medium: Medium[Any, Any],
@@ -171,9 +186,10 @@ class TrainingData:
         workers: int,
         cache_mb: int,
         max_unreadable: int | None = None,
+        round_items: int | None = None,
     ) -> None:
         self.max_unreadable = max_unreadable
-        self.items = sorted(items, key=lambda item: item.utterance.id)
+        self.items = items
         self._frontend = frontend
         self._medium = medium
         self._num_encoder_frames = num_encoder_frames
@@ -184,7 +200,7 @@ class TrainingData:
         self._seed = seed
         self._workers = workers
         self._cache = ItemCache(medium, limit_mb=cache_mb)
-        self._companions = _by_speaker(self.items)
+        self.num_rounds = -(-len(items) // round_items) if round_items else 1
 
     @property
     def unit(self) -> str:
@@ -195,6 +211,7 @@ class TrainingData:
         self,
         epoch: int,
         *,
+        first_round: int = 0,
         first_batch: int = 0,
         unreadable: Collection[str] = (),
         world: World = ALONE,
@@ -203,21 +220,18 @@ class TrainingData:
 
         Args:
             epoch: which.
-            first_batch: the first one wanted.
+            first_round: the first one wanted.
+            first_batch: of that round.
             unreadable: ids of the items that could not be read before.
             world: the processes that share each batch; the plan does not depend on them.
+
+        Raises:
+            LoadingError: nothing of a round can be used.
         """
-        plans = [self._plan(item, epoch) for item in self.items]
-        generator = keyed_generator("batches", self._seed, epoch)
-        batches = plan_batches(
-            [self._num_frames(plan) for plan in plans],
-            max_frames=self.batch_frames,
-            max_items=self._batch_size,
-            generator=generator,
-        )
         return EpochBatches(
             self,
-            [[plans[index] for index in batch] for batch in batches],
+            self._rounds(epoch, first_round),
+            first_round=first_round,
             first_batch=first_batch,
             workers=self._workers,
             unreadable=unreadable,
@@ -225,24 +239,64 @@ class TrainingData:
         )
 
     def lengths(self) -> list[int]:
-        """Return the feature frames of each example of the first epoch."""
-        return [self._num_frames(self._plan(item, 0)) for item in self.items]
+        """Return the feature frames of each example of the first epoch's first round."""
+        return [self._num_frames(plan) for plan in self._first_plans()]
 
     def fullest_batch(self, max_frames: int) -> Batch | None:
         """Return one of the largest batches, if batches had so many frames at most.
 
-        It is of the first epoch's examples; None where none of them can be read.
+        It is of the first epoch's first examples; None where none of them can be read.
         """
-        plans = [self._plan(item, 0) for item in self.items]
+        plans = self._first_plans()
         lengths = [self._num_frames(plan) for plan in plans]
         batches = plan_batches(lengths, max_frames=max_frames, max_items=self._batch_size)
         fullest = max(batches, key=lambda batch: len(batch) * lengths[batch[0]])
         return self.load_batch([plans[index] for index in fullest]).batch
 
-    def _plan(self, item: Labelled, epoch: int) -> _Plan:
-        """Draw what becomes of one utterance in one epoch."""
+    def _first_plans(self) -> list[_Plan]:
+        return self._plan_examples(next(self._numbers(0)), 0)
+
+    def _rounds(self, epoch: int, first: int) -> Iterator[list[list[_Plan]]]:
+        """Yield the batches of each round of an epoch from the first one wanted."""
+        for number, numbers in enumerate(self._numbers(epoch)):
+            if number < first:
+                continue
+            plans = self._plan_examples(numbers, epoch)
+            if not plans:
+                raise LoadingError(
+                    f"epoch {epoch + 1}: none of {len(numbers):,} utterances in a row can be used, "
+                    f"see skipped.jsonl; run ctcasr check"
+                )
+            key = (self._seed, epoch, number) if self.num_rounds > 1 else (self._seed, epoch)
+            batches = plan_batches(
+                [self._num_frames(plan) for plan in plans],
+                max_frames=self.batch_frames,
+                max_items=self._batch_size,
+                generator=keyed_generator("batches", *key),
+            )
+            yield [[plans[index] for index in batch] for batch in batches]
+
+    def _numbers(self, epoch: int) -> Iterator[Sequence[int]]:
+        """Yield which items each round of an epoch holds."""
+        if self.num_rounds == 1:
+            yield range(len(self.items))
+            return
+        order = np.arange(len(self.items), dtype=np.int32)
+        keyed_generator("rounds", self._seed, epoch).shuffle(order)
+        for numbers in np.array_split(order, self.num_rounds):
+            yield numbers.tolist()
+
+    def _plan_examples(self, numbers: Sequence[int], epoch: int) -> list[_Plan]:
+        """Draw what becomes of the usable ones of some items in one epoch."""
+        found = (self.items[number] for number in numbers)
+        items = sorted((one for one in found if one), key=lambda item: item.utterance.id)
+        companions = _by_speaker(items)
+        return [self._plan(item, companions[item.utterance.speaker], epoch) for item in items]
+
+    def _plan(self, item: Labelled, companions: Sequence[Labelled], epoch: int) -> _Plan:
+        """Draw what becomes of one utterance in one epoch; companions are its speaker's."""
         name = item.utterance.id
-        parts, pauses = self._draw_companions(item, epoch)
+        parts, pauses = self._draw_companions(item, companions, epoch)
         drawn = self._medium.draw(seed=self._seed, epoch=epoch, item=name)
         plan = _Plan(name, parts, pauses, drawn)
         if not self._suffices(plan, self._num_positions(plan)):
@@ -262,14 +316,13 @@ class TrainingData:
         return self._num_encoder_frames(num_positions) >= frames_needed(self._labels(plan))
 
     def _draw_companions(
-        self, item: Labelled, epoch: int
+        self, item: Labelled, companions: Sequence[Labelled], epoch: int
     ) -> tuple[tuple[Labelled, ...], tuple[float, ...]]:
         """Draw what follows an utterance, and the pauses in between, in ms."""
         joining = self._medium.joining
         parts, pauses = [item], []
         if joining is not None:
             generator = keyed_generator("join", self._seed, epoch, item.utterance.id)
-            companions = self._companions[item.utterance.speaker]
             amount = item.amount
             for _ in range(int(generator.integers(joining.most))):
                 other = companions[int(generator.integers(len(companions)))]
@@ -296,9 +349,18 @@ class TrainingData:
 
     def _load_example(self, plan: _Plan) -> Signal:
         parts = [self._load_part(part.utterance) for part in plan.parts]
-        return self._medium.make(
+        signal = self._medium.make(
             parts, plan.pauses_ms, plan.drawn, suffices=partial(self._suffices, plan)
         )
+        planned = self._num_positions(plan)
+        if len(signal) < _SHORTER * planned and not self._suffices(plan, len(signal)):
+            rate, unit = self._medium.rate, self._medium.unit
+            raise _PartError(
+                plan.id,
+                f"too short for its {len(self._labels(plan))} labels: {len(signal) / rate:.2f} "
+                f"{unit}, where {planned / rate:.2f} {unit} were planned; correct its duration",
+            )
+        return signal
 
     def _load_part(self, utterance: Utterance) -> Any:
         try:
@@ -344,6 +406,16 @@ class TrainingData:
         return labels
 
 
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """One process's share of a batch: which of its round, of how many there, and the examples."""
+
+    round: int
+    index: int
+    in_round: int
+    plans: Sequence[_Plan]
+
+
 class EpochBatches:
     """Iterates over the batches of one epoch and counts what a reader wants to know.
 
@@ -351,8 +423,8 @@ class EpochBatches:
     cannot be read is known to all.
 
     Attributes:
-        num_batches: batches in the whole epoch.
-        position: batches of the epoch that are taken, those without a readable recording too.
+        round: the one under way.
+        position: batches of it that are taken, those without a readable recording too.
         waited: seconds the training thread has waited for data, and for other processes'.
         unreadable: examples that failed so far; their batch went on without them.
     """
@@ -360,8 +432,9 @@ class EpochBatches:
     def __init__(
         self,
         data: TrainingData,
-        batches: Sequence[Sequence[_Plan]],
+        rounds: Iterator[list[list[_Plan]]],
         *,
+        first_round: int,
         first_batch: int,
         workers: int,
         unreadable: Collection[str],
@@ -370,12 +443,24 @@ class EpochBatches:
         self._data = data
         self._world = world
         self._all_unreadable = set(unreadable)  # recordings, in all epochs
-        self._todo = [world.share_of(batch) for batch in batches[first_batch:]]
+        self._rounds = rounds
         self._workers = workers
-        self.num_batches = len(batches)
-        self.position = first_batch
-        self.waited = 0.0
         self.unreadable: list[Unreadable] = []
+        self.round = first_round
+        self.position = first_batch
+        self._begun = self._next_round() or []
+        self._in_round = len(self._begun)
+        self.waited = 0.0
+
+    @property
+    def num_batches(self) -> int:
+        """Batches in the whole epoch; estimated by the round under way where it has several."""
+        return self._in_round * self._data.num_rounds
+
+    @property
+    def done(self) -> float:
+        """Share of the epoch that is taken."""
+        return (self.round + self.position / self._in_round) / self._data.num_rounds
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches in order, reading ahead.
@@ -383,38 +468,53 @@ class EpochBatches:
         Raises:
             LoadingError: too many items are unreadable, or reading failed otherwise.
         """
-        todo = iter(self._todo)
+        todo = self._shares()
         if self._workers == 0:
-            for plans in todo:
-                yield from self._take(plans, partial(self._data.load_batch, plans))
+            for share in todo:
+                yield from self._take(share, partial(self._data.load_batch, share.plans))
             return
         with ThreadPoolExecutor(self._workers, thread_name_prefix="loading") as pool:
-            ahead: deque[tuple[Sequence[_Plan], Future[LoadedBatch]]] = deque()
+            ahead: deque[tuple[_Share, Future[LoadedBatch]]] = deque()
             try:
                 while True:
                     while len(ahead) < _BATCHES_PER_WORKER * self._workers and (
                         (coming := next(todo, None)) is not None
                     ):
-                        ahead.append((coming, pool.submit(self._data.load_batch, coming)))
+                        ahead.append((coming, pool.submit(self._data.load_batch, coming.plans)))
                     if not ahead:
                         return
-                    plans, loading = ahead.popleft()
-                    yield from self._take(plans, loading.result)
+                    share, loading = ahead.popleft()
+                    yield from self._take(share, loading.result)
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def _take(self, plans: Sequence[_Plan], load: Callable[[], LoadedBatch]) -> Iterator[Batch]:
+    def _shares(self) -> "Iterator[_Share]":
+        """Yield this process's shares of the batches to come, round after round."""
+        number, first = self.round, self.position
+        batches: list[list[_Plan]] | None = self._begun
+        while batches is not None:
+            for index, batch in enumerate(batches[first:], start=first):
+                yield _Share(number, index, len(batches), self._world.share_of(batch))
+            started = time.perf_counter()
+            number, first, batches = number + 1, 0, self._next_round()
+            self.waited += time.perf_counter() - started
+
+    def _next_round(self) -> list[list[_Plan]] | None:
+        with self._world.agreed():
+            return next(self._rounds, None)
+
+    def _take(self, share: "_Share", load: Callable[[], LoadedBatch]) -> Iterator[Batch]:
         """Yield the next batch, if anything of it could be read."""
         started = time.perf_counter()
         with self._world.agreed():
-            loaded = self._finish_loading(plans, load)
+            loaded = self._finish_loading(share.plans, load)
         shares = self._world.gather((loaded.unreadable, loaded.batch is not None))
         self.waited += time.perf_counter() - started
         unreadable = [one for share, _ in shares for one in share]
         with self._world.agreed():
             self._require_few(unreadable)
         self.unreadable.extend(unreadable)
-        self.position += 1
+        self.round, self.position, self._in_round = share.round, share.index + 1, share.in_round
         if any(has_batch for _, has_batch in shares):
             yield loaded.batch or Batch((), *pad_signals([]), *pad_labels([]))
 

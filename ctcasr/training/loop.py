@@ -137,7 +137,8 @@ class Progress:
     """Where a run is, and what it must remember; goes into every checkpoint whole."""
 
     epoch: int = 0  # finished epochs
-    batch: int = 0  # batches done in the epoch under way
+    round: int = 0  # of the epoch under way; see TrainingData
+    batch: int = 0  # batches done in that round
     step: int = 0
     bad_steps: int = 0  # in a row
     loss_sum: float = 0.0
@@ -155,7 +156,7 @@ class Progress:
 
     def start_epoch(self) -> None:
         """Forget the sums of the epoch before."""
-        self.batch = self.label_count = self.steps_in_epoch = self.skipped = 0
+        self.round = self.batch = self.label_count = self.steps_in_epoch = self.skipped = 0
         self.clipped_steps = 0
         self.loss_sum = self.guess_sum = self.norm_sum = 0.0
         self.amount = self.padded_amount = 0.0
@@ -340,14 +341,16 @@ class Trainer:
         amount_done = progress.amount
         batches = self.data.epoch(
             progress.epoch,
+            first_round=progress.round,
             first_batch=progress.batch,
             unreadable=progress.unreadable,
             world=self.world,
         )
+        done = batches.done
         self.network.train()
         for batch in batches:
-            self._step(batch, batches.num_batches)
-            progress.batch = batches.position
+            self._step(batch, done)
+            progress.round, progress.batch, done = batches.round, batches.position, batches.done
             self._note_unreadable(batches)
             elapsed = time.perf_counter() - started
             throughput = (progress.amount - amount_done) / elapsed
@@ -410,10 +413,10 @@ class Trainer:
         except TrainingError as error:
             raise TrainingError(f"{error}; {self._last_good()}") from error
 
-    def _step(self, batch: Batch, num_batches: int) -> None:
-        """Take one optimizer step."""
+    def _step(self, batch: Batch, done_in_epoch: float) -> None:
+        """Take one optimizer step; given is the share of the epoch before it."""
         progress = self.progress
-        done = (progress.epoch + progress.batch / num_batches) / self.training.epochs
+        done = (progress.epoch + done_in_epoch) / self.training.epochs
         self._share_done = done
         progress.learning_rate = learning_rate(self.optim, step=progress.step, progress=done)
         for group in self.optimizer.param_groups:
@@ -562,12 +565,12 @@ class Trainer:
 
     def _step_report(self, batches: EpochBatches, throughput: float, elapsed: float) -> StepReport:
         progress, epochs = self.progress, self.training.epochs
-        done_here = progress.batch / batches.num_batches
+        done_here = batches.done
         epochs_left = epochs - progress.epoch - done_here
         return StepReport(
             epoch=progress.epoch + 1,
             epochs=epochs,
-            batch=progress.batch,
+            batch=round(done_here * batches.num_batches),
             batches=batches.num_batches,
             step=progress.step,
             loss=progress.loss_sum / max(1, progress.label_count),
