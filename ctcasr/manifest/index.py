@@ -49,7 +49,7 @@ class IndexedManifest(Sequence[Utterance]):
     def __init__(self, path: Path) -> None:
         self.path = path
         self._records = _open_index(path)
-        self._lines = self._records[_HEAD:]
+        self._lines = np.asarray(self._records)[_HEAD:]
 
     def __reduce__(self) -> tuple[type["IndexedManifest"], tuple[Path]]:
         """Travel to another process as a path: the index is mapped there, not copied."""

@@ -409,7 +409,7 @@ def _make_trainer(
     sets, checkpoint = begun.sets, begun.checkpoint
     observer = log if world.is_first else SilentObserver()
     alphabet, frontend = sets.alphabet, config.frontend
-    data = _training_data(config, sets)
+    data = training_data(config, sets)
     network = Network(
         config.encoder,
         num_features=frontend.num_features,
@@ -462,9 +462,8 @@ def _describe_computing(config: RunConfig, device: torch.device) -> list[str]:
     return [note]
 
 
-def _training_data(
-    config: RunConfig, sets: TrainingSets, *, augmented: bool = True
-) -> TrainingData:
+def training_data(config: RunConfig, sets: TrainingSets, *, augmented: bool = True) -> TrainingData:
+    """Return what gives the batches of a run, or each recording as it is, to be measured once."""
     alphabet = sets.alphabet
     space = alphabet.encode(" ") if " " in alphabet.labels else ()
     return TrainingData(
@@ -493,7 +492,7 @@ def _measure_stats(config: RunConfig, sets: TrainingSets) -> FeatureStats | None
     )
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
-        for batch in _training_data(config, sets, augmented=False).epoch(0):
+        for batch in training_data(config, sets, augmented=False).epoch(0):
             yield extractor(batch.signals, batch.lengths)
 
     return measure_feature_stats(batches())
