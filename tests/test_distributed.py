@@ -9,6 +9,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -318,3 +319,34 @@ def test_a_signal_to_torchrun_ends_its_processes_with_their_state_saved(root, tm
     facts = json.loads((tmp_path / "run/run.json").read_text(encoding="utf-8"))
     assert facts["status"] == "interrupted"
     assert facts["command"].startswith("torchrun --nproc-per-node 2 -m ctcasr train ")
+
+
+@pytest.mark.parametrize("words", [("lm", "train", "texts.txt", "-o", "words.arpa"), ("tune",)])
+def test_a_command_that_shares_no_work_is_refused_once(tmp_path, words):
+    first, second = run_together(2, *words, aside=tmp_path)
+
+    assert (first.status, second.status) == (2, 2)
+    assert first.err == (
+        f"ctcasr: error: ctcasr {words[0]} works in one process, and torchrun has started 2, which "
+        f"would each do all of it; start it without torchrun, which is for train, transcribe and "
+        f"evaluate\n"
+    )
+    assert second.err == ""
+
+
+def test_an_epoch_of_a_large_manifest_is_seen_once_by_all_together(train, root, tmp_path):
+    lines = [json.loads(line) for line in (root / "tones.jsonl").read_text("utf-8").splitlines()]
+    for line in lines:
+        line["audio"] = str(root / line["audio"])
+        line["duration"] = soundfile.info(line["audio"]).duration
+    bad = {**lines[0], "id": "foreign", "text": "xyz"}
+    large = tmp_path / "large.jsonl"
+    large.write_text("".join(f"{json.dumps(line)}\n" for line in [*lines, bad]), encoding="utf-8")
+    keys = (f"data.train={large}", "data.max_checked=0", 'text.alphabet=[" ", a, b, c, d]')
+
+    ended = train(2, *(word for key in keys for word in ("--set", key)))
+
+    assert [one.status for one in ended] == [0, 0], ended[0].err
+    assert seen(ended) == {epoch: Counter(dict.fromkeys(NAMES, 1)) for epoch in (0, 1)}
+    skipped = (tmp_path / "run" / "skipped.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["id"] for line in skipped] == ["foreign"]

@@ -39,6 +39,8 @@ from ctcasr.cli.tune import tune_command
 from ctcasr.errors import CtcasrError, ToldElsewhereError
 
 INTERRUPTED = 128
+_SHARING = ("train", "transcribe", "evaluate")
+"""Commands whose work several processes can share."""
 # The disk is full or belongs to somebody else: nothing that we could have done better.
 _USERS_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -65,8 +67,18 @@ class _Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="ctcasr", message="ctcasr %(version)s")
-def app() -> None:
+@click.pass_context
+def app(ctx: click.Context) -> None:
     """Turn recordings and handwriting into text, with a recognizer that you train and own."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if processes > 1 and ctx.invoked_subcommand not in _SHARING:
+        if os.environ.get("RANK", "0") != "0":
+            raise ToldElsewhereError(2)
+        raise click.UsageError(
+            f"ctcasr {ctx.invoked_subcommand} works in one process, and torchrun has started "
+            f"{processes}, which would each do all of it; start it without torchrun, which is for "
+            f"{', '.join(_SHARING[:-1])} and {_SHARING[-1]}"
+        )
 
 
 for _command in (
