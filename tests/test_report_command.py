@@ -301,3 +301,22 @@ def test_results_that_cannot_be_read_are_refused(ctcasr, tmp_path):
     assert (
         "results.json: schema 7 found, this release reads 1; evaluate or score again" in ended.err
     )
+
+
+def test_runs_without_text_show_the_dev_error_that_they_have(tmp_path):
+    folder = tmp_path / "exp"
+    make_run(folder / "text", "an4")
+    run = make_run(folder / "who", "overfitting")
+    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    wrong = [{"dev_cer": None, "dev_wer": None, "dev_class_error": share} for share in (0.5, 0.25)]
+    records = [json.loads(line) | one for line, one in zip(lines[:2], wrong, strict=True)]
+    text = "".join(json.dumps(record) + "\n" for record in records)
+    (run / "metrics.jsonl").write_text(text, encoding="utf-8")
+
+    write_report(folder)
+
+    page = Page(folder / "index.html")
+    heads = [cell.strip() for cell in page.rows[0]]
+    assert heads[2:5] == ["dev CER", "dev WER", "dev class error"]
+    assert page.row("who")[2:5] == ["", "", "25.00 %"]
+    assert page.row("text")[4] == ""

@@ -1,6 +1,6 @@
 """Report: a run, an evaluation, or a folder of runs as a page, from the files that they left."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from ctcasr.pipeline.run_folder import RunFolder, flatten
 from ctcasr.pipeline.run_record import RunRecord, is_run, read_run
 from ctcasr.reporting.html.experiments import ExperimentRow, RateCell, render_experiments
 from ctcasr.reporting.html.training import render_training
+from ctcasr.training.metrics import EpochReport
 
 DEEPEST = 3
 """Folders between a folder of experiments and a run in it, at most."""
@@ -108,8 +109,6 @@ def _row(run: Path, folder: Path) -> ExperimentRow:
     page = RunFolder(run).report
     if not _is_current(page):
         write_text(page, _render_run(record))
-    errors = [report for report in record.epochs if report.dev_cer is not None]
-    best = min(errors, key=lambda report: report.dev_cer or 0.0, default=None)
     scores, damage = _read_scores(run, folder)
     return ExperimentRow(
         name=run.relative_to(folder).as_posix(),
@@ -119,12 +118,29 @@ def _row(run: Path, folder: Path) -> ExperimentRow:
         epochs=len(record.epochs),
         planned=record.epochs[-1].epochs if record.epochs else None,
         seconds=sum(report.seconds for report in record.epochs),
-        best_dev_cer=None if best is None else best.dev_cer,
-        best_dev_wer=None if best is None else best.dev_wer,
+        dev=_best_of(record.epochs),
         settings=flatten(record.settings),
         scores=scores,
         damage=[*record.damage, *damage],
     )
+
+
+def _best_of(epochs: Sequence[EpochReport]) -> dict[str, float]:
+    """Return the dev errors, by name, of the epoch with the lowest of the first kind it has."""
+    found = [
+        {
+            name: error
+            for name, error in (
+                ("CER", epoch.dev_cer),
+                ("WER", epoch.dev_wer),
+                ("class error", epoch.dev_class_error),
+                ("frame error", epoch.dev_frame_error),
+            )
+            if error is not None
+        }
+        for epoch in epochs
+    ]
+    return min(filter(None, found), key=lambda errors: next(iter(errors.values())), default={})
 
 
 def _is_current(page: Path) -> bool:

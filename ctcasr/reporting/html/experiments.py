@@ -36,7 +36,7 @@ class ExperimentRow:
         started: when.
         epochs: done; planned: of so many.
         seconds: of training.
-        best_dev_cer, best_dev_wer: of the epoch with the lowest CER; None without a dev set.
+        dev: errors on the dev set by name, of the epoch with the lowest of the first; none without.
         settings: the configuration, by dotted key.
         scores: by name of the evaluation.
         damage: what could not be read, a line each.
@@ -49,8 +49,7 @@ class ExperimentRow:
     epochs: int
     planned: int | None
     seconds: float
-    best_dev_cer: float | None
-    best_dev_wer: float | None
+    dev: Mapping[str, float]
     settings: Mapping[str, Any]
     scores: Mapping[str, RateCell]
     damage: Sequence[str]
@@ -70,7 +69,7 @@ def render_experiments(rows: Sequence[ExperimentRow], *, name: str) -> str:
         rows=rows,
         keys=[(key, [_written(row.settings.get(key, "")) for row in rows]) for key in keys],
         evaluations=list(dict.fromkeys(name for row in rows for name in row.scores)),
-        has_dev=any(row.best_dev_cer is not None for row in rows),
+        dev_errors=list(dict.fromkeys(name for row in rows for name in row.dev)),
         damaged=[(row.name, line) for row in rows for line in row.damage],
     )
 
