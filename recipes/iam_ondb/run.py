@@ -18,10 +18,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from ctcasr.bundle import load
 from ctcasr.config import DecodeConfig
 from ctcasr.decoding.tokens import Tokens
-from ctcasr.pipeline.evaluate import evaluate
+from ctcasr.pipeline.evaluate import ReportOptions, evaluate
 from ctcasr.pipeline.language_model import train_language_model
 from ctcasr.pipeline.outputs import Existing
 from ctcasr.reporting import render_error_table
@@ -50,13 +49,11 @@ def main() -> None:
     lm = args.out / "lm" / "words.arpa"
     texts = [manifests.lm_text, *args.text]
     train_language_model(texts, lm, order=ORDER, tokens=Tokens(), existing=Existing.OVERWRITE)
-    weights = load(model, device=args.device).config.decode
+    weights = config.decode.model_dump(include={"threshold", "alpha", "beta", "unknown"})
     searches = {
         "best path": DecodeConfig(),
         "prefix beam": DecodeConfig(beam=16),
-        "prefix beam + LM": DecodeConfig(
-            lm=str(lm), alpha=weights.alpha, beta=weights.beta, unknown=weights.unknown
-        ),
+        "prefix beam + LM": DecodeConfig(lm=str(lm), **weights),
     }
     sets = {"dev": manifests.dev, "dev2": manifests.dev2, "test": manifests.test}
     results = {
@@ -66,6 +63,7 @@ def main() -> None:
             out=args.out / "eval" / f"{name}-{search.replace(' + ', '-').replace(' ', '-')}",
             device=args.device,
             decode=decode,
+            options=ReportOptions(cluster="group"),  # a form is one person's
         )
         for name, manifest in sets.items()
         if manifest is not None
