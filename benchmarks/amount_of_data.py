@@ -18,7 +18,7 @@ import torch
 
 from benchmarks.setting import machine
 from ctcasr.config import load_config
-from ctcasr.frontends.waveform import probe_audio
+from ctcasr.frontends.sound.waveform import probe_audio
 from ctcasr.manifest import Utterance, read_manifest, write_manifest
 from ctcasr.pipeline.evaluate import evaluate
 from ctcasr.pipeline.train import train

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from benchmarks.setting import machine, parse_repeats, seconds_of
 from ctcasr.batching import pad_labels, pad_signals
-from ctcasr.frontends.augmentation import AugmentConfig, distort_waveform, draw_distortion
 from ctcasr.frontends.features import FeatureExtractor
-from ctcasr.frontends.spectral import FrontendConfig, FrontendKind
+from ctcasr.frontends.sound.augmentation import AugmentConfig, distort_waveform, draw_distortion
+from ctcasr.frontends.sound.spectral import FrontendConfig, FrontendKind
 from ctcasr.models.ctc import ctc_loss
 from ctcasr.models.encoder import EncoderConfig
 from ctcasr.models.network import Network

@@ -38,7 +38,7 @@ from ctcasr.batching import plan_batches
 from ctcasr.device import pick_device
 from ctcasr.errors import ConfigError
 from ctcasr.frontends.features import FeatureExtractor
-from ctcasr.frontends.spectral import FrontendConfig, FrontendKind
+from ctcasr.frontends.sound.spectral import FrontendConfig, FrontendKind
 from ctcasr.models.ctc import ctc_loss
 from ctcasr.models.encoder import EncoderConfig
 from ctcasr.models.network import Network

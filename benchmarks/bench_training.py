@@ -41,8 +41,8 @@ from benchmarks.training_step import describe_step, take_steps
 from benchmarks.training_work import Job, Pass, plain_weights
 from ctcasr.alphabet import Alphabet
 from ctcasr.config import RunConfig, parse_config
-from ctcasr.frontends.augmentation import NO_AUGMENTATION
-from ctcasr.frontends.spectral import FrontendConfig
+from ctcasr.frontends.sound.augmentation import NO_AUGMENTATION
+from ctcasr.frontends.sound.spectral import FrontendConfig
 from ctcasr.manifest import read_manifest, write_manifest
 from ctcasr.models.network import Network
 from ctcasr.pipeline.training_sets import prepare_sets

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from benchmarks.setting import machine
 from ctcasr.bundle import load
 from ctcasr.decoding import forced_align
-from ctcasr.frontends.level import frame_levels
+from ctcasr.frontends.sound.level import frame_levels
 from ctcasr.items import Item
 from ctcasr.manifest import Utterance
 from ctcasr.recognizer import Recognizer

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
-from ctcasr.frontends.augmentation import FeatureDistortion
+from ctcasr.frontends.feature_distortion import FeatureDistortion
 
 _LENGTH_JITTER = 0.02  # neighbours in the sorted order swap, so that batches differ by epoch
 

@@ -21,14 +21,14 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from ctcasr.alphabet import Alphabet, Direction, Unit, alphabet_of_labels
 from ctcasr.decoding.context import LmUnit
 from ctcasr.errors import ConfigError
-from ctcasr.frontends.augmentation import AugmentConfig
-from ctcasr.frontends.image_augmentation import ImageAugmentConfig
-from ctcasr.frontends.image_features import ImageFrontendConfig
-from ctcasr.frontends.ink_augmentation import InkAugmentConfig
-from ctcasr.frontends.ink_features import InkFrontendConfig
+from ctcasr.frontends.image.augmentation import ImageAugmentConfig
+from ctcasr.frontends.image.features import ImageFrontendConfig
+from ctcasr.frontends.ink.augmentation import InkAugmentConfig
+from ctcasr.frontends.ink.features import InkFrontendConfig
 from ctcasr.frontends.media import Augment, Frontend, make_medium
 from ctcasr.frontends.medium import Medium
-from ctcasr.frontends.spectral import FrontendConfig, FrontendKind
+from ctcasr.frontends.sound.augmentation import AugmentConfig
+from ctcasr.frontends.sound.spectral import FrontendConfig, FrontendKind
 from ctcasr.manifest.utterance import Modality
 from ctcasr.models.encoder import EncoderConfig, SkipKind
 from ctcasr.models.heads import HeadsConfig

@@ -13,20 +13,20 @@ from pathlib import Path
 import numpy as np
 
 from ctcasr.errors import ItemError
-from ctcasr.frontends.image_features import (
+from ctcasr.frontends.image.features import (
     ImageFrames,
     ImageFrontendConfig,
     image_frames,
     prepare_line,
 )
-from ctcasr.frontends.ink_features import InkFrames, InkFrontendConfig, ink_frames, prepare_ink
-from ctcasr.frontends.ink_files import read_ink
-from ctcasr.frontends.line_image import LineImage, read_line_image
+from ctcasr.frontends.image.line_image import LineImage, read_line_image
+from ctcasr.frontends.ink.features import InkFrames, InkFrontendConfig, ink_frames, prepare_ink
+from ctcasr.frontends.ink.files import read_ink
+from ctcasr.frontends.ink.strokes import Ink
 from ctcasr.frontends.media import Frontend
 from ctcasr.frontends.medium import Signal
-from ctcasr.frontends.pen_strokes import Ink
-from ctcasr.frontends.spectral import FrontendConfig
-from ctcasr.frontends.waveform import (
+from ctcasr.frontends.sound.spectral import FrontendConfig
+from ctcasr.frontends.sound.waveform import (
     differing_channels,
     read_audio,
     read_audio_bytes,

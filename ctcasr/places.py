@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from ctcasr.decoding import Word
 from ctcasr.decoding.word_boundaries import find_word_spans
-from ctcasr.frontends.image_features import ImageFrames, ImageFrontendConfig
-from ctcasr.frontends.ink_features import InkFrames, InkFrontendConfig
-from ctcasr.frontends.level import frame_levels
+from ctcasr.frontends.image.features import ImageFrames, ImageFrontendConfig
+from ctcasr.frontends.ink.features import InkFrames, InkFrontendConfig
 from ctcasr.frontends.media import Frontend
-from ctcasr.frontends.spectral import FrontendConfig
+from ctcasr.frontends.sound.level import frame_levels
+from ctcasr.frontends.sound.spectral import FrontendConfig
 from ctcasr.items import Item
 from ctcasr.transcript import TimedWord
 

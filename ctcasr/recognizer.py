@@ -41,13 +41,13 @@ from ctcasr.errors import (
 )
 from ctcasr.frontends.feature_stats import FeatureStats
 from ctcasr.frontends.features import FeatureExtractor
-from ctcasr.frontends.image_features import ImageFrontendConfig
-from ctcasr.frontends.ink_features import InkFrontendConfig
-from ctcasr.frontends.line_image import LineImage
+from ctcasr.frontends.image.features import ImageFrontendConfig
+from ctcasr.frontends.image.line_image import LineImage
+from ctcasr.frontends.ink.features import InkFrontendConfig
+from ctcasr.frontends.ink.strokes import Ink
 from ctcasr.frontends.medium import Signal
-from ctcasr.frontends.pen_strokes import Ink
-from ctcasr.frontends.spectral import FrontendConfig
-from ctcasr.frontends.waveform import resample, select_channel
+from ctcasr.frontends.sound.spectral import FrontendConfig
+from ctcasr.frontends.sound.waveform import resample, select_channel
 from ctcasr.items import Item, image_item, ink_item, read_items
 from ctcasr.manifest.utterance import Modality, Utterance
 from ctcasr.models.attention import AttentionSteps

@@ -28,8 +28,8 @@ from ctcasr.decoding import Hypothesis
 from ctcasr.errors import AudioError, ConfigError
 from ctcasr.frontends.feature_stats import Normalisation
 from ctcasr.frontends.features import FeatureExtractor
-from ctcasr.frontends.level import is_silent
-from ctcasr.frontends.spectral import FrontendConfig
+from ctcasr.frontends.sound.level import is_silent
+from ctcasr.frontends.sound.spectral import FrontendConfig
 from ctcasr.models.network import Network
 from ctcasr.models.recurrent import Directions
 from ctcasr.models.streaming import NetworkStream, SlidingWindow

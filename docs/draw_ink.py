@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ctcasr.frontends.ink_normalisation import InkStep, normalise_ink, rotate, shear
-from ctcasr.frontends.pen_strokes import Ink
+from ctcasr.frontends.ink.normalisation import InkStep, normalise_ink, rotate, shear
+from ctcasr.frontends.ink.strokes import Ink
 from ctcasr.reporting.html.views import Box, WrittenLine
 from tests.ink_letters import write_letters
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ctcasr.frontends.image_normalisation import ImageStep, measure_line, straighten
-from ctcasr.frontends.ink_normalisation import rotate, shear
-from ctcasr.frontends.line_image import LineImage, level_paper
+from ctcasr.frontends.image.line_image import LineImage, level_paper
+from ctcasr.frontends.image.normalisation import ImageStep, measure_line, straighten
+from ctcasr.frontends.ink.normalisation import rotate, shear
 from ctcasr.reporting.html.views import Box, LinePicture
 from tests.image_cases import draw_ink
 from tests.ink_letters import write_letters

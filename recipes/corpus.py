@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ctcasr.errors import ManifestError
 from ctcasr.files import read_lines
-from ctcasr.frontends.waveform import probe_audio
+from ctcasr.frontends.sound.waveform import probe_audio
 from ctcasr.manifest import Modality, Utterance, write_manifest
 
 PACK_MANIFEST = "manifest.jsonl"

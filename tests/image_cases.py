@@ -8,8 +8,8 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from ctcasr.frontends.line_image import LineImage
-from ctcasr.frontends.pen_strokes import Ink
+from ctcasr.frontends.image.line_image import LineImage
+from ctcasr.frontends.ink.strokes import Ink
 from tests.ink_letters import write_letters
 
 HEIGHT = 80

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ctcasr.frontends.pen_strokes import Ink
+from ctcasr.frontends.ink.strokes import Ink
 
 
 def wavy_line(*, letters: int = 40, height: float = 10.0, seed: int = 0) -> Ink:

@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from ctcasr.frontends.pen_strokes import Ink
+from ctcasr.frontends.ink.strokes import Ink
 
 _TURN = np.linspace(0, 2 * np.pi, 16)
 GLYPHS: dict[str, list[list[tuple[float, float]]]] = {

@@ -8,17 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ctcasr.frontends.augmentation import (
+from ctcasr.frontends.draws import keyed_generator
+from ctcasr.frontends.feature_distortion import distort_spectrum, mask_features
+from ctcasr.frontends.sound.augmentation import (
     NO_AUGMENTATION,
     AugmentConfig,
     Distortion,
     batch_distortions,
-    distort_spectrum,
     distort_waveform,
     draw_distortion,
     join_waveforms,
-    keyed_generator,
-    mask_features,
     part_spans,
     power_law_noise,
     trim_edges,

@@ -19,7 +19,7 @@ from ctcasr.checking import (
 )
 from ctcasr.checking.audio_checks import clipped_share
 from ctcasr.frontends.media import without_augmentation
-from ctcasr.frontends.spectral import FrontendConfig
+from ctcasr.frontends.sound.spectral import FrontendConfig
 from ctcasr.manifest.utterance import Utterance
 
 RATE = 8_000

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from ctcasr.bundle import find_model, load
-from ctcasr.frontends.waveform import probe_audio
+from ctcasr.frontends.sound.waveform import probe_audio
 from ctcasr.pipeline.demo import DEMO_MODEL, example_recordings, run_demo
 
 CHECKOUT = Path(__file__).parents[1]

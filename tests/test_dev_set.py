@@ -7,7 +7,7 @@ import torch
 from ctcasr.errors import AudioError, TrainingError
 from ctcasr.frontends.features import FeatureExtractor
 from ctcasr.frontends.media import without_augmentation
-from ctcasr.frontends.spectral import FrontendConfig
+from ctcasr.frontends.sound.spectral import FrontendConfig
 from ctcasr.models.encoder import EncoderConfig
 from ctcasr.models.network import Network
 from ctcasr.training.dev_set import DevScores, DevSet

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from ctcasr.frontends.augmentation import AugmentConfig, batch_distortions, draw_distortion
 from ctcasr.frontends.feature_stats import FeatureStats, Normalisation
 from ctcasr.frontends.features import FeatureExtractor
-from ctcasr.frontends.spectral import FrontendConfig
+from ctcasr.frontends.sound.augmentation import AugmentConfig, batch_distortions, draw_distortion
+from ctcasr.frontends.sound.spectral import FrontendConfig
 from ctcasr.models.encoder import EncoderConfig
 from ctcasr.models.network import Network
 from tests.test_spectral import clip, pad

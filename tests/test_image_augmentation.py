@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 
 from ctcasr.config import parse_config
 from ctcasr.errors import ConfigError
-from ctcasr.frontends.image_augmentation import (
+from ctcasr.frontends.image.augmentation import (
     NO_IMAGE_AUGMENTATION,
     ImageAugmentConfig,
     distort_line,
     draw_image_distortion,
 )
-from ctcasr.frontends.image_features import ImageFrontendConfig, image_frames, prepare_line
-from ctcasr.frontends.image_normalisation import measure_line
-from ctcasr.frontends.line_image import LineImage
+from ctcasr.frontends.image.features import ImageFrontendConfig, image_frames, prepare_line
+from ctcasr.frontends.image.line_image import LineImage
+from ctcasr.frontends.image.normalisation import measure_line
 from tests.image_cases import any_line, line_image, written_line
 
 LINE = written_line()  # small letters 16 high in 80 rows

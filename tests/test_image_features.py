@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctcasr.errors import ImageError
-from ctcasr.frontends import image_features
-from ctcasr.frontends.image_features import ImageFrontendConfig, image_frames, prepare_line
-from ctcasr.frontends.line_image import LineImage
+from ctcasr.frontends.image import features as image_features
+from ctcasr.frontends.image.features import ImageFrontendConfig, image_frames, prepare_line
+from ctcasr.frontends.image.line_image import LineImage
 from tests.image_cases import any_line, line_image, written_line
 
 RAW = ImageFrontendConfig(normalisation=(), height=80)

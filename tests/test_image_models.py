@@ -13,7 +13,7 @@ import ctcasr as package
 from ctcasr.bundle import load
 from ctcasr.config import ImageConfig, load_config, parse_config
 from ctcasr.errors import ConfigError, ItemError
-from ctcasr.frontends.line_image import LineImage, level_paper
+from ctcasr.frontends.image.line_image import LineImage, level_paper
 from ctcasr.manifest import Modality
 from ctcasr.pipeline.train import train
 from tests.image_cases import HEIGHT, draw_line

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ctcasr.frontends.image_normalisation import ImageStep, LineShape, measure_line, straighten
-from ctcasr.frontends.line_image import LineImage
+from ctcasr.frontends.image.line_image import LineImage
+from ctcasr.frontends.image.normalisation import ImageStep, LineShape, measure_line, straighten
 from tests.image_cases import any_line, line_image, written_line
 
 IMAGES = re.compile(r"base64,([^\"]+)\"")

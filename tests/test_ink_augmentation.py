@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctcasr.frontends.ink_augmentation import (
+from ctcasr.frontends.ink.augmentation import (
     NO_INK_AUGMENTATION,
     InkAugmentConfig,
     distort_ink,
     draw_ink_distortion,
 )
-from ctcasr.frontends.ink_features import InkFrontendConfig, ink_frames, prepare_ink
-from ctcasr.frontends.ink_normalisation import level_slope, rotate, slant, text_lines
-from ctcasr.frontends.pen_strokes import Ink
+from ctcasr.frontends.ink.features import InkFrontendConfig, ink_frames, prepare_ink
+from ctcasr.frontends.ink.normalisation import level_slope, rotate, slant, text_lines
+from ctcasr.frontends.ink.strokes import Ink
 from tests.ink_cases import any_ink, wavy_line
 
 LINE = wavy_line()  # letters 10 high

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctcasr.errors import InkError
-from ctcasr.frontends import ink_features as module
-from ctcasr.frontends.ink_features import (
+from ctcasr.frontends.ink import features as module
+from ctcasr.frontends.ink.features import (
     CELL,
     DELAYED,
     GRAVES_FEATURES,
@@ -21,7 +21,7 @@ from ctcasr.frontends.ink_features import (
     prepare_ink,
     resample_ink,
 )
-from ctcasr.frontends.pen_strokes import Ink
+from ctcasr.frontends.ink.strokes import Ink
 from tests.ink_cases import any_ink, wavy_line
 
 L_SHAPE = [np.array([[0.0, 0], [0, 3], [4, 3]])]

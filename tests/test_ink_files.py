@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from ctcasr import xml_files
 from ctcasr.errors import InkError
-from ctcasr.frontends import ink_files
-from ctcasr.frontends.ink_files import read_ink
+from ctcasr.frontends.ink import files as ink_files
+from ctcasr.frontends.ink.files import read_ink
 
 INK = '<ink xmlns="http://www.w3.org/2003/InkML">{}</ink>'
 XYT = '<channel name="X"/><channel name="Y"/><channel name="T"/>'

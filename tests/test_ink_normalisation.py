@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctcasr.frontends.ink_normalisation import (
+from ctcasr.frontends.ink.normalisation import (
     InkStep,
     is_near_line,
     level_slope,
@@ -23,7 +23,7 @@ from ctcasr.frontends.ink_normalisation import (
     upright_slant,
     weighted_median,
 )
-from ctcasr.frontends.pen_strokes import Ink
+from ctcasr.frontends.ink.strokes import Ink
 from tests.ink_cases import any_ink, wavy_line
 
 LINE = wavy_line()

@@ -12,9 +12,9 @@ from ctcasr.batching import Stretch, classify_frames, pad_classes
 from ctcasr.bundle import load
 from ctcasr.config import load_config
 from ctcasr.errors import ConfigError
-from ctcasr.frontends.augmentation import AugmentConfig
-from ctcasr.frontends.recordings import Recordings
-from ctcasr.frontends.spectral import FrontendConfig
+from ctcasr.frontends.sound.augmentation import AugmentConfig
+from ctcasr.frontends.sound.recordings import Recordings
+from ctcasr.frontends.sound.spectral import FrontendConfig
 from ctcasr.manifest import read_manifest
 from ctcasr.model_file import read_model
 from ctcasr.models.encoder import EncoderConfig

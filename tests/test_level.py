@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctcasr.frontends import level
-from ctcasr.frontends.level import frame_levels
+from ctcasr.frontends.sound import level
+from ctcasr.frontends.sound.level import frame_levels
 
 
 @given(

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ctcasr.errors import ImageError
-from ctcasr.frontends import line_image
-from ctcasr.frontends.line_image import MAX_SIDE, LineImage, level_paper, read_line_image
+from ctcasr.frontends.image import line_image
+from ctcasr.frontends.image.line_image import MAX_SIDE, LineImage, level_paper, read_line_image
 from tests.image_cases import written_line
 
 INK = written_line(letters=6)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctcasr.errors import AudioError
-from ctcasr.frontends.live_audio import LiveAudio, open_file, open_samples, open_wav
-from ctcasr.frontends.waveform import read_audio_bytes, resample
+from ctcasr.frontends.sound.live_audio import LiveAudio, open_file, open_samples, open_wav
+from ctcasr.frontends.sound.waveform import read_audio_bytes, resample
 
 NOISE = np.random.default_rng(0).uniform(-0.9, 0.9, 6_000).astype(np.float32)
 

@@ -7,9 +7,9 @@ import soundfile
 import torch
 
 from ctcasr.batching import plan_batches
-from ctcasr.frontends.augmentation import NO_AUGMENTATION, AugmentConfig
-from ctcasr.frontends.recordings import Recordings
-from ctcasr.frontends.spectral import FrontendConfig
+from ctcasr.frontends.sound.augmentation import NO_AUGMENTATION, AugmentConfig
+from ctcasr.frontends.sound.recordings import Recordings
+from ctcasr.frontends.sound.spectral import FrontendConfig
 from ctcasr.training.loading import LoadingError, TrainingData
 
 FRONTEND = FrontendConfig(sample_rate=8_000, num_mels=20)
@@ -262,7 +262,7 @@ def test_whatever_fails_while_a_batch_is_made_is_said(tone_items, monkeypatch, w
     def fail(*_arguments, **_settings):
         raise ValueError("a library's own idea")
 
-    monkeypatch.setattr("ctcasr.frontends.recordings.distort_waveform", fail)
+    monkeypatch.setattr("ctcasr.frontends.sound.recordings.distort_waveform", fail)
     batches = make(tone_items, workers=workers).epoch(0)
 
     with pytest.raises(LoadingError, match="could not be made: ValueError: a library's own idea"):

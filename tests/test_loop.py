@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from ctcasr.errors import OutputError, RunFolderError, TrainingError
-from ctcasr.frontends.augmentation import NO_AUGMENTATION, AugmentConfig
 from ctcasr.frontends.features import FeatureExtractor
 from ctcasr.frontends.media import without_augmentation
-from ctcasr.frontends.recordings import Recordings
-from ctcasr.frontends.spectral import FrontendConfig
+from ctcasr.frontends.sound.augmentation import NO_AUGMENTATION, AugmentConfig
+from ctcasr.frontends.sound.recordings import Recordings
+from ctcasr.frontends.sound.spectral import FrontendConfig
 from ctcasr.models.ctc import CtcHeadConfig, ctc_loss
 from ctcasr.models.encoder import EncoderConfig
 from ctcasr.models.heads import CTC_ONLY, HeadsConfig

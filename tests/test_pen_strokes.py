@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctcasr.errors import InkError
-from ctcasr.frontends.pen_strokes import MAX_COORDINATE, Ink
+from ctcasr.frontends.ink.strokes import MAX_COORDINATE, Ink
 
 TWO = [np.array([[0.0, 0.0], [1.0, 2.0]]), np.array([[5.0, 5.0]])]
 

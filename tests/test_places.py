@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from ctcasr.decoding import Word
-from ctcasr.frontends.image_features import ImageFrontendConfig
-from ctcasr.frontends.line_image import LineImage
+from ctcasr.frontends.image.features import ImageFrontendConfig
+from ctcasr.frontends.image.line_image import LineImage
 from ctcasr.items import image_item
 from ctcasr.places import make_places
 

@@ -19,9 +19,9 @@ from PIL import Image
 from ctcasr.config import DecodeConfig, load_config
 from ctcasr.decoding import read_arpa
 from ctcasr.errors import AudioError, ConfigError, InkError, ManifestError
-from ctcasr.frontends.ink_files import read_ink
-from ctcasr.frontends.line_image import read_line_image
-from ctcasr.frontends.waveform import read_audio
+from ctcasr.frontends.image.line_image import read_line_image
+from ctcasr.frontends.ink.files import read_ink
+from ctcasr.frontends.sound.waveform import read_audio
 from ctcasr.manifest import Modality, read_manifest, write_manifest
 from ctcasr.pipeline.run_folder import changed_keys
 from ctcasr.scoring import Reference, score_utterances

@@ -71,7 +71,7 @@ def test_frames_reduced_between_layers_count_in_every_time(recognizer, samples):
 
 @pytest.mark.parametrize("rate", [16_000, 44_100, 48_000])
 def test_another_rate_gives_the_same_text(recognizer, samples, rate):
-    from ctcasr.frontends.waveform import resample
+    from ctcasr.frontends.sound.waveform import resample
 
     other = resample(samples, from_rate=8_000, to_rate=rate)
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ctcasr.errors import AudioError
-from ctcasr.frontends.recordings import load_utterance
+from ctcasr.frontends.sound.recordings import load_utterance
 
 
 def test_a_segment_is_read_at_the_rate_the_model_hears(make_utterance):

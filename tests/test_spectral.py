@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ctcasr.frontends import spectral
-from ctcasr.frontends.spectral import (
+from ctcasr.frontends.sound import spectral
+from ctcasr.frontends.sound.spectral import (
     FrontendConfig,
     FrontendKind,
     SpectralFrontend,

@@ -374,7 +374,7 @@ def test_mono_saved_as_stereo_is_mono(transcribe, tmp_path):
 
 
 def test_other_rates_are_resampled_and_said_once(transcribe, tone_run, tmp_path):
-    from ctcasr.frontends.waveform import resample
+    from ctcasr.frontends.sound.waveform import resample
 
     samples = speak_tones("cad", seed=3).astype(np.float32)
     paths: list[Path] = []

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ctcasr.errors import AudioError
-from ctcasr.frontends.waveform import (
+from ctcasr.frontends.sound.waveform import (
     probe_audio,
     read_audio,
     read_audio_bytes,

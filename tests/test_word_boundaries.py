@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctcasr.decoding.word_boundaries import find_word_spans
-from ctcasr.frontends.level import frame_levels
+from ctcasr.frontends.sound.level import frame_levels
 
 HOP_S = 0.01
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ctcasr.checking.findings import Finding, Kind, Unusable, counted
 from ctcasr.checking.item_checks import unusable_item
 from ctcasr.errors import AudioError
-from ctcasr.frontends.waveform import probe_audio, read_audio, select_channel
+from ctcasr.frontends.sound.waveform import probe_audio, read_audio, select_channel
 from ctcasr.manifest.utterance import Utterance
 
 _SILENT_PEAK = 1e-3  # -60 dBFS

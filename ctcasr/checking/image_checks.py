@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from ctcasr.checking.findings import Finding, Kind, Unusable
 from ctcasr.checking.item_checks import unusable_item
 from ctcasr.errors import ImageError
-from ctcasr.frontends.images import LineImages
-from ctcasr.frontends.line_image import read_line_image
+from ctcasr.frontends.image.line_image import read_line_image
+from ctcasr.frontends.image.line_images import LineImages
 from ctcasr.manifest.utterance import Utterance
 
 _LEAST_HEIGHT = 16  # pixels; strokes of smaller lines run together

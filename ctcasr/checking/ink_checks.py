@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from ctcasr.checking.findings import Finding, Kind, Unusable
 from ctcasr.checking.item_checks import unusable_item
 from ctcasr.errors import InkError
-from ctcasr.frontends.ink import PenStrokes
-from ctcasr.frontends.ink_files import read_ink
+from ctcasr.frontends.ink.files import read_ink
+from ctcasr.frontends.ink.pen_strokes import PenStrokes
 from ctcasr.manifest.utterance import Utterance
 
 _LEAST_POINTS = 2  # for each character that is not a space

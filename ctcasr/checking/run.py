@@ -34,8 +34,8 @@ from ctcasr.checking.item_checks import (
 )
 from ctcasr.checking.leakage_checks import check_leakage, divide_by_split
 from ctcasr.checking.text_checks import check_alphabet, check_rare_units, check_texts
-from ctcasr.frontends.images import LineImages
-from ctcasr.frontends.ink import PenStrokes
+from ctcasr.frontends.image.line_images import LineImages
+from ctcasr.frontends.ink.pen_strokes import PenStrokes
 from ctcasr.frontends.medium import Medium
 from ctcasr.manifest.utterance import Modality, Utterance
 from ctcasr.text_rules import apply_rules

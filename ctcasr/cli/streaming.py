@@ -14,7 +14,7 @@ from ctcasr.cli.progress import announce, announce_notes, describe_speed
 from ctcasr.cli.writing import ITEMS_FAILED
 
 if TYPE_CHECKING:
-    from ctcasr.frontends.live_audio import LiveAudio
+    from ctcasr.frontends.sound.live_audio import LiveAudio
     from ctcasr.streaming import StreamingRecognizer
 
 _ERASE_REST, _DIM, _PLAIN = "\x1b[K", "\x1b[2m", "\x1b[0m"
@@ -88,7 +88,7 @@ def transcribe_stream(
 
 
 def _open(item: str, rate: int | None) -> "LiveAudio":
-    from ctcasr.frontends.live_audio import open_file, open_samples, open_wav
+    from ctcasr.frontends.sound.live_audio import open_file, open_samples, open_wav
 
     if item != "-":
         return open_file(Path(item))

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from ctcasr.frontends.augmentation import FeatureDistortion, distort_spectrum, mask_features
+from ctcasr.frontends.feature_distortion import FeatureDistortion, distort_spectrum, mask_features
 from ctcasr.frontends.feature_stats import (
     FeatureStats,
     Normalisation,
@@ -10,7 +10,7 @@ from ctcasr.frontends.feature_stats import (
     valid_frames,
 )
 from ctcasr.frontends.media import Frontend
-from ctcasr.frontends.spectral import FrontendConfig, SpectralFrontend
+from ctcasr.frontends.sound.spectral import FrontendConfig, SpectralFrontend
 
 
 class FeatureExtractor(nn.Module):

@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from ctcasr.frontends.augmentation import NO_AUGMENTATION, AugmentConfig
-from ctcasr.frontends.image_augmentation import NO_IMAGE_AUGMENTATION, ImageAugmentConfig
-from ctcasr.frontends.image_features import ImageFrontendConfig
-from ctcasr.frontends.images import LineImages
-from ctcasr.frontends.ink import PenStrokes
-from ctcasr.frontends.ink_augmentation import NO_INK_AUGMENTATION, InkAugmentConfig
-from ctcasr.frontends.ink_features import InkFrontendConfig
+from ctcasr.frontends.image.augmentation import NO_IMAGE_AUGMENTATION, ImageAugmentConfig
+from ctcasr.frontends.image.features import ImageFrontendConfig
+from ctcasr.frontends.image.line_images import LineImages
+from ctcasr.frontends.ink.augmentation import NO_INK_AUGMENTATION, InkAugmentConfig
+from ctcasr.frontends.ink.features import InkFrontendConfig
+from ctcasr.frontends.ink.pen_strokes import PenStrokes
 from ctcasr.frontends.medium import Medium
-from ctcasr.frontends.recordings import Recordings
-from ctcasr.frontends.spectral import FrontendConfig
+from ctcasr.frontends.sound.augmentation import NO_AUGMENTATION, AugmentConfig
+from ctcasr.frontends.sound.recordings import Recordings
+from ctcasr.frontends.sound.spectral import FrontendConfig
 
 Frontend = FrontendConfig | InkFrontendConfig | ImageFrontendConfig
 Augment = AugmentConfig | InkAugmentConfig | ImageAugmentConfig

@@ -19,7 +19,7 @@ from typing import ClassVar, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ctcasr.frontends.augmentation import FeatureDistortion
+from ctcasr.frontends.feature_distortion import FeatureDistortion
 from ctcasr.manifest.utterance import Modality, Utterance
 
 Loaded = TypeVar("Loaded")

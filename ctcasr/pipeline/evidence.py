@@ -19,7 +19,7 @@ from ctcasr.config import DEFAULT_BEAM, DecodeConfig
 from ctcasr.decoder import HeadsApart, TextDecoder
 from ctcasr.decoding import Hypothesis
 from ctcasr.errors import AlphabetError
-from ctcasr.frontends.level import frame_levels
+from ctcasr.frontends.sound.level import frame_levels
 from ctcasr.items import Item
 from ctcasr.manifest import Modality
 from ctcasr.recognizer import Recognizer

@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 import soundfile
 
 from ctcasr.errors import ManifestError
-from ctcasr.frontends.ink_files import INK_SUFFIXES
+from ctcasr.frontends.ink.files import INK_SUFFIXES
 from ctcasr.manifest import Modality, Utterance, read_manifest
 from ctcasr.manifest.ids import id_from_path
 from ctcasr.manifest.readers.image_lookup import IMAGE_SUFFIXES

@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-from ctcasr.frontends.augmentation import keyed_generator
+from ctcasr.frontends.draws import keyed_generator
 from ctcasr.manifest import Utterance, write_manifest
 from ctcasr.transcript import TimedWord
 

@@ -23,7 +23,7 @@ from ctcasr.decoding.attention_times import monotone_frames
 from ctcasr.errors import AlphabetError
 from ctcasr.files import write_text
 from ctcasr.frontends.feature_stats import Normalisation
-from ctcasr.frontends.spectral import FrontendConfig, SpectralFrontend
+from ctcasr.frontends.sound.spectral import FrontendConfig, SpectralFrontend
 from ctcasr.items import Item
 from ctcasr.manifest import Modality, Utterance
 from ctcasr.models.attention import END_SYMBOL

@@ -32,7 +32,7 @@ from ctcasr.batching import (
 )
 from ctcasr.distributed import ALONE, World
 from ctcasr.errors import ItemError, TrainingError
-from ctcasr.frontends.augmentation import keyed_generator
+from ctcasr.frontends.draws import keyed_generator
 from ctcasr.frontends.media import Frontend
 from ctcasr.frontends.medium import Medium, Signal
 from ctcasr.manifest.utterance import Utterance

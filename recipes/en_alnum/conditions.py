@@ -13,8 +13,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from ctcasr.frontends.augmentation import keyed_generator, power_law_noise
-from ctcasr.frontends.recordings import load_utterance
+from ctcasr.frontends.draws import keyed_generator
+from ctcasr.frontends.sound.augmentation import power_law_noise
+from ctcasr.frontends.sound.recordings import load_utterance
 from ctcasr.manifest import Utterance, read_manifest, write_manifest
 
 PINK = 1.0

@@ -13,7 +13,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from ctcasr.frontends.augmentation import keyed_generator, power_law_noise
+from ctcasr.frontends.draws import keyed_generator
+from ctcasr.frontends.sound.augmentation import power_law_noise
 from ctcasr.manifest import Utterance
 
 RATE = 16_000

@@ -19,8 +19,9 @@ import numpy as np
 import soundfile
 
 from ctcasr.errors import ManifestError
-from ctcasr.frontends.augmentation import join_waveforms, keyed_generator, part_spans
-from ctcasr.frontends.recordings import load_utterance
+from ctcasr.frontends.draws import keyed_generator
+from ctcasr.frontends.sound.augmentation import join_waveforms, part_spans
+from ctcasr.frontends.sound.recordings import load_utterance
 from ctcasr.manifest import Utterance, read_manifest
 from recipes.corpus import (
     PACK_MANIFEST,

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ctcasr.frontends.ink_files import read_ink
-from ctcasr.frontends.ink_normalisation import text_lines
-from ctcasr.frontends.pen_strokes import Ink
+from ctcasr.frontends.ink.files import read_ink
+from ctcasr.frontends.ink.normalisation import text_lines
+from ctcasr.frontends.ink.strokes import Ink
 from ctcasr.manifest import Modality, read_manifest, write_manifest
 
 LETTER_PX = 18

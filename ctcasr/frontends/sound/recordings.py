@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ctcasr.frontends.augmentation import (
+from ctcasr.frontends.feature_distortion import FeatureDistortion
+from ctcasr.frontends.medium import Joining, Medium, Signal
+from ctcasr.frontends.sound.augmentation import (
     AugmentConfig,
     Distortion,
-    FeatureDistortion,
     batch_distortions,
     distort_waveform,
     draw_distortion,
@@ -17,10 +18,9 @@ from ctcasr.frontends.augmentation import (
     part_spans,
     trim_edges,
 )
-from ctcasr.frontends.level import is_silent
-from ctcasr.frontends.medium import Joining, Medium, Signal
-from ctcasr.frontends.spectral import FrontendConfig
-from ctcasr.frontends.waveform import (
+from ctcasr.frontends.sound.level import is_silent
+from ctcasr.frontends.sound.spectral import FrontendConfig
+from ctcasr.frontends.sound.waveform import (
     AudioInfo,
     probe_audio,
     read_audio,

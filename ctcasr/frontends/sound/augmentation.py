@@ -10,34 +10,20 @@ Hinton 2013 (vocal tract length perturbation, here as a warp of the mel axis); T
 1995 (noise with a power-law spectrum).
 """
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
 import soxr
 import torch
 from numpy.typing import NDArray
-from pydantic import AfterValidator, Field
-from torch import Tensor
+from pydantic import Field
 
-from ctcasr.frontends.level import frame_levels
+from ctcasr.frontends.draws import PositiveRange, Range, keyed_generator
+from ctcasr.frontends.feature_distortion import FeatureDistortion
+from ctcasr.frontends.sound.level import frame_levels
 from ctcasr.settings import Section
-
-
-def rising(bounds: tuple[float, float]) -> tuple[float, float]:
-    """Return a range as it is; refuse one that does not go from low to high."""
-    if bounds[0] > bounds[1]:
-        raise ValueError(f"the range {list(bounds)} must go from low to high")
-    return bounds
-
-
-Range = Annotated[tuple[float, float], AfterValidator(rising)]
-PositiveRange = Annotated[
-    tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]], AfterValidator(rising)
-]
 
 
 class AugmentConfig(Section):
@@ -121,12 +107,6 @@ class Distortion:
     time_masks: tuple[tuple[float, float], ...]
     freq_masks: tuple[tuple[float, float], ...]
     trim_db: float | None
-
-
-def keyed_generator(*key: object) -> np.random.Generator:
-    """Return a generator that depends on the key alone, on every machine."""
-    digest = hashlib.blake2b("\x1f".join(map(str, key)).encode(), digest_size=16).digest()
-    return np.random.default_rng(int.from_bytes(digest, "little"))
 
 
 def draw_distortion(config: AugmentConfig, *, seed: int, epoch: int, item: str) -> Distortion:
@@ -269,32 +249,6 @@ def _quietest_level(samples: NDArray[np.float32], sample_rate: int) -> float:
     return float(np.sqrt(np.mean(np.square(samples[:whole].reshape(-1, size)), axis=1)).min())
 
 
-@dataclass(frozen=True, slots=True)
-class FeatureDistortion:
-    """What is done to a batch of features; one row per utterance.
-
-    Attributes:
-        response: (B, K) weights of K cosines over the feature axis, in natural-log power.
-        warp: (B,) stretch of the feature axis.
-        time_masks: (B, M, 2) first frame and last + 1.
-        freq_masks: (B, M, 2) first feature and last + 1.
-    """
-
-    response: Tensor
-    warp: Tensor
-    time_masks: Tensor
-    freq_masks: Tensor
-
-    def to(self, device: torch.device) -> "FeatureDistortion":
-        """Return the same on another device."""
-        parts = (self.response, self.warp, self.time_masks, self.freq_masks)
-        return FeatureDistortion(*(part.to(device, non_blocking=True) for part in parts))
-
-    def __getitem__(self, rows: slice) -> "FeatureDistortion":
-        parts = (self.response, self.warp, self.time_masks, self.freq_masks)
-        return FeatureDistortion(*(part[rows] for part in parts))
-
-
 def batch_distortions(
     config: AugmentConfig,
     distortions: Sequence[Distortion],
@@ -332,30 +286,3 @@ def _span(at: float, width: float, total: int, widest: float) -> tuple[int, int]
     size = int(width * (int(widest) + 1))
     first = int(at * (total - size + 1))
     return first, first + size
-
-
-def distort_spectrum(features: Tensor, distortion: FeatureDistortion) -> Tensor:
-    """Colour and warp (B, T, F) log features, before normalisation."""
-    num_features = features.shape[-1]
-    axis = torch.linspace(0, 1, num_features, device=features.device)
-    if bool((distortion.response != 0).any()):
-        orders = torch.arange(1, distortion.response.shape[1] + 1, device=features.device)
-        cosines = torch.cos(math.pi * orders[:, None] * axis)  # (K, F)
-        features = features + (distortion.response @ cosines)[:, None]
-    if bool((distortion.warp != 1).any()):
-        source = (axis * (num_features - 1) * distortion.warp[:, None]).clamp_max(num_features - 1)
-        below = source.floor().long().clamp_max(num_features - 2)
-        share = (source - below)[:, None]
-        index = below[:, None].expand(features.shape)
-        features = torch.lerp(features.gather(2, index), features.gather(2, index + 1), share)
-    return features
-
-
-def mask_features(features: Tensor, distortion: FeatureDistortion) -> Tensor:
-    """Set the drawn spans of (B, T, F) normalised features to zero, their mean."""
-    for spans, dim in ((distortion.time_masks, 1), (distortion.freq_masks, 2)):
-        steps = torch.arange(features.shape[dim], device=features.device)
-        hidden = (steps >= spans[..., :1]) & (steps < spans[..., 1:])  # (B, M, T or F)
-        visible = ~hidden.any(1)
-        features = features * (visible[:, :, None] if dim == 1 else visible[:, None, :])
-    return features

@@ -24,7 +24,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ctcasr.frontends.pen_strokes import Ink
+from ctcasr.frontends.ink.strokes import Ink
 
 InkStep = Literal["outliers", "slope", "slant", "size"]
 

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ctcasr.frontends.augmentation import PositiveRange, Range, keyed_generator
-from ctcasr.frontends.ink_normalisation import rotate, shear
-from ctcasr.frontends.pen_strokes import Ink
+from ctcasr.frontends.draws import PositiveRange, Range, keyed_generator
+from ctcasr.frontends.ink.normalisation import rotate, shear
+from ctcasr.frontends.ink.strokes import Ink
 from ctcasr.settings import Section
 
 

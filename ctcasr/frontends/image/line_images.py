@@ -7,20 +7,20 @@ of pixels.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ctcasr.frontends.augmentation import FeatureDistortion
-from ctcasr.frontends.image_augmentation import (
+from ctcasr.frontends.feature_distortion import FeatureDistortion
+from ctcasr.frontends.image.augmentation import (
     ImageAugmentConfig,
     ImageDistortion,
     draw_image_distortion,
 )
-from ctcasr.frontends.image_features import (
+from ctcasr.frontends.image.features import (
     ImageFrames,
     ImageFrontendConfig,
     PreparedLine,
     image_frames,
     prepare_line,
 )
-from ctcasr.frontends.line_image import LineImage, read_line_image
+from ctcasr.frontends.image.line_image import LineImage, read_line_image
 from ctcasr.frontends.medium import Medium, Signal
 from ctcasr.manifest.utterance import Modality, Utterance
 

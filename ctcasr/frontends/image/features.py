@@ -14,9 +14,9 @@ from pydantic import Field
 
 from ctcasr.errors import ImageError
 from ctcasr.frontends.feature_stats import Normalisation
-from ctcasr.frontends.image_augmentation import ImageDistortion, distort_line
-from ctcasr.frontends.image_normalisation import ImageStep, measure_line, straighten
-from ctcasr.frontends.line_image import LineImage
+from ctcasr.frontends.image.augmentation import ImageDistortion, distort_line
+from ctcasr.frontends.image.line_image import LineImage
+from ctcasr.frontends.image.normalisation import ImageStep, measure_line, straighten
 from ctcasr.settings import Section
 
 MAX_FRAMES = 20_000

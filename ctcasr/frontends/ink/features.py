@@ -46,9 +46,9 @@ from pydantic import Field
 
 from ctcasr.errors import InkError
 from ctcasr.frontends.feature_stats import Normalisation
-from ctcasr.frontends.ink_augmentation import InkDistortion, distort_ink
-from ctcasr.frontends.ink_normalisation import InkStep, normalise_ink, text_lines
-from ctcasr.frontends.pen_strokes import Ink
+from ctcasr.frontends.ink.augmentation import InkDistortion, distort_ink
+from ctcasr.frontends.ink.normalisation import InkStep, normalise_ink, text_lines
+from ctcasr.frontends.ink.strokes import Ink
 from ctcasr.settings import Section
 
 OFFSET_FEATURES = ("dx", "dy", "height", "elapsed", "pen_down", "pen_up")

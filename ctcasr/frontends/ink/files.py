@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 
 from ctcasr.errors import InkError
 from ctcasr.files import read_small
-from ctcasr.frontends.pen_strokes import Ink
+from ctcasr.frontends.ink.strokes import Ink
 from ctcasr.xml_files import MAX_XML_BYTES, local_name, read_xml
 
 MAX_PACK_BYTES = 4 << 30

@@ -19,7 +19,7 @@ import soxr
 from numpy.typing import NDArray
 
 from ctcasr.errors import AudioError
-from ctcasr.frontends.waveform import UNKNOWN_LENGTH_BYTES, differing_channels, read_blocks
+from ctcasr.frontends.sound.waveform import UNKNOWN_LENGTH_BYTES, differing_channels, read_blocks
 
 _FILE_BLOCK_S = 0.2
 _PIPE_BLOCK_BYTES = 4096  # at most so many wait: 128 ms at 16 kHz and 16 bits

@@ -21,7 +21,7 @@ from PIL import Image
 from pydantic import AfterValidator, Field
 from scipy import ndimage
 
-from ctcasr.frontends.augmentation import PositiveRange, Range, keyed_generator, rising
+from ctcasr.frontends.draws import PositiveRange, Range, keyed_generator, rising
 from ctcasr.settings import Section
 
 _Stroke = Annotated[float, Field(ge=-1, le=1)]

@@ -7,18 +7,18 @@ of the signal is a point of that sampling.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ctcasr.frontends.augmentation import FeatureDistortion
-from ctcasr.frontends.ink_augmentation import InkAugmentConfig, InkDistortion, draw_ink_distortion
-from ctcasr.frontends.ink_features import (
+from ctcasr.frontends.feature_distortion import FeatureDistortion
+from ctcasr.frontends.ink.augmentation import InkAugmentConfig, InkDistortion, draw_ink_distortion
+from ctcasr.frontends.ink.features import (
     InkFrames,
     InkFrontendConfig,
     PreparedInk,
     ink_frames,
     prepare_ink,
 )
-from ctcasr.frontends.ink_files import read_ink
+from ctcasr.frontends.ink.files import read_ink
+from ctcasr.frontends.ink.strokes import Ink
 from ctcasr.frontends.medium import Medium, Signal
-from ctcasr.frontends.pen_strokes import Ink
 from ctcasr.manifest.utterance import Modality, Utterance
 
 

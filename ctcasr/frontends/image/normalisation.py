@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ctcasr.frontends.line_image import LineImage
+from ctcasr.frontends.image.line_image import LineImage
 
 ImageStep = Literal["slope", "slant", "size"]
 

@@ -1,0 +1,1 @@
+"""Images of lines: files, normalisation, columns, and how they are varied."""

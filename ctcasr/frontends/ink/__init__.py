@@ -1,0 +1,1 @@
+"""Pen strokes: files, normalisation, features, and how they are varied."""

@@ -1,0 +1,1 @@
+"""Recordings: files, spectra, loudness, and how they are varied."""
