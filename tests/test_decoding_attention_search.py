@@ -1,4 +1,5 @@
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,6 +63,23 @@ def test_a_beam_with_room_for_everything_finds_the_best_texts_in_order(
     )
 
 
+@given(
+    seed=st.integers(0, 10_000),
+    end=st.floats(-3.0, 3.0),
+    most=st.integers(0, 12),
+    power=st.floats(0.0, 1.5),
+)
+def test_it_does_not_end_before_the_best_text_has(seed, end, most, power):
+    model = RandomLabels(num_symbols=2, seeds=[seed], end=end)  # so that two places are enough
+    rules = BeamRules(blank=0, beam=2, length_power=power)
+
+    (found,) = search_with_attention(model, rules, longest=[most])
+
+    best, score = exhaustive(model, 0, most=most, power=power)[0]
+    assert found[0].log_prob == pytest.approx(score, rel=1e-9)
+    assert found[0].labels == best
+
+
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("seed", range(4))
 def test_joint_search_finds_what_enumeration_of_both_says(weight, seed):
@@ -112,6 +130,85 @@ def test_language_models_lexicons_and_hotwords_add_what_they_are_worth(seed, bea
     if beam == EVERYTHING:
         best = [one.log_prob for one in found if one.labels in scores]
         np.testing.assert_allclose(best, [score for _, score in expected], rtol=1e-9, atol=1e-9)
+
+
+def beam_by_hand(model, *, beam, most, context):
+    """The beam without short cuts: every way to go on is weighed, and the best few are kept."""
+    active: list[Any] = [((), 0.0, context.start())]
+    ended: list[tuple[float, tuple[int, ...]]] = []
+    while active:
+        ways: list[Any] = []
+        for labels, score, state in active:
+            log_probs = model.log_probs(0, labels)
+            ways.append((score + log_probs[-1] + context.finish(state), labels, None))
+            for label in range(model.num_symbols) if len(labels) < most else ():
+                if label != model.blank:
+                    after, worth = context.extend(state, label)
+                    ways.append((score + log_probs[label] + worth, (*labels, label), after))
+        best = sorted((way for way in ways if way[0] > -np.inf), key=lambda way: -way[0])[:beam]
+        ended += [(score, labels) for score, labels, after in best if after is None]
+        active = [(labels, score, after) for score, labels, after in best if after is not None]
+    return sorted(ended, key=lambda one: -one[0])[:beam]
+
+
+@given(seed=st.integers(0, 100_000), beam=st.integers(1, 5))
+def test_a_context_that_is_asked_for_the_likely_ways_alone_keeps_the_same_beam(seed, beam):
+    case = random_case(np.random.default_rng(seed))
+    context = make_worth(case.alphabet, **case.settings).context
+    if context is None:
+        return
+    blank = case.alphabet.blank
+    model = RandomLabels(num_symbols=len(case.alphabet), seeds=[seed], blank=blank)
+
+    (found,) = search_with_attention(
+        model, BeamRules(blank=blank, beam=beam), longest=[5], context=context
+    )
+
+    expected = beam_by_hand(model, beam=beam, most=5, context=context)
+    if expected:  # or nothing may end, and what stands there was returned
+        scores = [one.log_prob for one in found]
+        np.testing.assert_allclose(scores, [score for score, _ in expected], rtol=1e-9, atol=1e-9)
+
+
+class Scripted:
+    """One label and the end, with given log-probabilities of going on."""
+
+    num_symbols = 2
+
+    def __init__(self, going_on):
+        self._going_on = np.array(going_on)
+
+    def begin(self):
+        return self._answer(0)
+
+    def step(self, state, rows, labels):
+        return self._answer(state + 1)
+
+    def look(self, labels, *, recording):
+        raise NotImplementedError
+
+    def _answer(self, place):
+        on = self._going_on[min(place, len(self._going_on) - 1)]
+        return place, np.array([[-np.inf, on, np.log1p(-np.exp(on))]])
+
+
+def test_a_long_text_whose_mean_is_best_is_waited_for():
+    """Each label is as probable as the end at first, then one is rare, and the rest are certain."""
+    script = [np.log(0.5), np.log(0.5), np.log(0.03), *[-1e-6] * 9, -30.0]
+
+    (found,) = search_with_attention(
+        Scripted(script), BeamRules(blank=0, beam=2, length_power=1.0), longest=[40]
+    )
+
+    assert len(found[0].labels) == 12
+
+
+def test_blank_is_never_written_even_where_a_model_gives_it_a_probability():
+    model = RandomLabels(num_symbols=NUM_SYMBOLS, seeds=[0, 1, 2], blank=0)
+
+    found = search_with_attention(model, BeamRules(blank=2, beam=50), longest=[3] * 3)
+
+    assert all(2 not in one.labels for some in found for one in some)
 
 
 @given(seed=st.integers(0, 10_000), beam=st.integers(1, 6), most=st.integers(1, 12))
