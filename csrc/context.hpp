@@ -5,7 +5,6 @@
 #pragma once
 
 #include <algorithm>
-#include <bitset>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -71,6 +70,15 @@ struct NgramModel {
 constexpr int32_t kNumBits = 64;
 inline uint64_t bit_of(int32_t label) { return uint64_t{1} << (label & 63); }
 
+// How many bits are set: in pairs, in fours, in bytes, then in all. Processors have an instruction for
+// it, but not all that we compile for, and std::bitset makes a call of it.
+inline uint64_t count_bits(uint64_t bits) {
+  bits -= (bits >> 1) & 0x5555555555555555u;
+  bits = (bits & 0x3333333333333333u) + ((bits >> 2) & 0x3333333333333333u);
+  bits = (bits + (bits >> 4)) & 0x0F0F0F0F0F0F0F0Fu;
+  return (bits * 0x0101010101010101u) >> 56;
+}
+
 // exp of the most that one more label can be worth: one that goes on with a word, one of these with
 // which no word of the lexicon goes on, and any other.
 struct Gains {
@@ -115,8 +123,8 @@ struct Lexicon {
     const uint64_t bit = bit_of(label);
     if (!(labels[node] & bit)) return kOutside;
     if (!has_own_bits) return children.find(node, label);
-    const auto rank = std::bitset<64>(labels[node] & (bit - 1)).count();
-    return children.node[static_cast<size_t>(children.first[node]) + rank];
+    const uint64_t rank = count_bits(labels[node] & (bit - 1));
+    return children.node[static_cast<uint64_t>(children.first[node]) + rank];
   }
 
   // exp of what one more label of a word is worth.

@@ -201,7 +201,7 @@ class PrefixSearch {
     const bool is_full = slots_.size() == static_cast<size_t>(pruning_.beam);
     double best = best_staying_;
     double floor = std::max(pruning_.threshold * best, is_full ? least_staying_ : 0.0);
-    choose_labels(log_probs, peak, floor);
+    choose_labels(log_probs, of_labels, peak, floor);
     if (!continuing_.empty() || !others_.empty()) extend(best, floor);
     if (best <= 0.0)
       throw std::domain_error("nothing that the lexicon allows has a probability above zero");
@@ -250,9 +250,12 @@ class PrefixSearch {
     least_staying_ = smallest(scores_.data(), static_cast<int32_t>(num_active));
   }
 
-  // Lists the labels that some prefix may be extended by, likeliest first.
+  // Lists the labels that some prefix may be extended by, likeliest first. The likeliest of all has
+  // the log-probability `of_labels`.
   template <typename Float>
-  void choose_labels(const Float* log_probs, double peak, double floor) {
+  void choose_labels(const Float* log_probs, double of_labels, double peak, double floor) {
+    continuing_.clear();
+    others_.clear();
     double most_continuing = 0.0, most_other = most_;
     if (context_) {
       most_other = 0.0;
@@ -262,6 +265,11 @@ class PrefixSearch {
         most_other = std::max(most_other, sums_[2 * i + 2] * gains.other);
       }
     }
+    // Mostly no label comes close, and a power of two below what is needed says so without a log.
+    const double share = floor / (std::max(most_continuing, most_other) * pending_scale_);
+    if (share >= std::numeric_limits<double>::min() &&
+        of_labels - peak < (exponent_of(share) - 1) * kLn2 - 1e-9)
+      return;
     // Slightly lower than need be, as the exact comparison follows in `extend_by`.
     const auto needed = [floor, this](double most) {
       return floor > 0.0 ? std::log(floor / (most * pending_scale_)) - 1e-9 : kForbidden;
@@ -269,8 +277,7 @@ class PrefixSearch {
     const double other = needed(most_other);
     const double continuing = context_ ? needed(most_continuing) : other;
     const double either = std::max(std::min(continuing, other) + peak, least_log_prob_);
-    continuing_.clear();
-    others_.clear();
+    if (of_labels < either) return;
     for (int32_t k = 0; k < pruning_.num_symbols; ++k) {
       if (!(log_probs[k] >= either) || k == pruning_.blank) continue;
       const bool goes_on = context_ && context_->goes_on(k);

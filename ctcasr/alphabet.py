@@ -115,7 +115,8 @@ class Alphabet:
 
     def decode(self, labels: Sequence[int]) -> str:
         """Return the text of label ids, without blanks."""
-        units = [self.labels[label] for label in labels if label != self.blank]
+        names, blank = self.labels, self.blank
+        units = [names[label] for label in labels if label != blank]
         if self.unit is Unit.WORD:
             return " ".join(units)
         text = "".join(units)

@@ -252,7 +252,7 @@ class AttentionBeamDecoder:
                     text=self.alphabet.decode(one.labels),
                     log_prob=one.log_prob,
                     ctc_log_prob=one.ctc_log_prob or 0.0,
-                    lm_log_prob=self._worth.lm_log_prob(one.labels),
+                    find_lm_log_prob=partial(self._worth.lm_log_prob, one.labels),
                     attention_log_prob=one.attention_log_prob,
                     confidence=None if shares is None else shares[rank],
                     find_words=partial(find, found, shares),

@@ -34,6 +34,10 @@ class Word:
     confidence: float | None = None
 
 
+def _no_language_model() -> None:
+    return None
+
+
 @dataclass(frozen=True)
 class Hypothesis:
     """One label sequence that a decoder proposes.
@@ -44,13 +48,12 @@ class Hypothesis:
         log_prob: the natural log of the score by which hypotheses are ranked.
         ctc_log_prob: the part of it that comes from the CTC output; with attention beside it, the
             log-probability of all paths before its weight; 0 where CTC took no part.
-        lm_log_prob: what the language model alone gives the text, before its weight; None where
-            none took part.
         confidence: the search's posterior probability of the whole text, in 0..1; None where none
             was computed.
         others_at_most: no other label sequence has a log-probability above this, to within
             rounding; None without a certificate.
         find_words: gives `words` when first asked for them.
+        find_lm_log_prob: gives `lm_log_prob` when first asked for it.
         attention_log_prob: of the labels and their end by the attention decoder; None without one.
         times: where those of `words` come from.
         is_cut: whether the text was as long as a text may be, and ended for that.
@@ -61,17 +64,24 @@ class Hypothesis:
     log_prob: float
     ctc_log_prob: float
     find_words: Callable[[], tuple[Word, ...]] = field(repr=False, compare=False)
-    lm_log_prob: float | None = None
     confidence: float | None = None
     others_at_most: float | None = None
     attention_log_prob: float | None = None
     times: Times = Times.CTC
     is_cut: bool = False
+    find_lm_log_prob: Callable[[], float | None] = field(
+        default=_no_language_model, repr=False, compare=False
+    )
 
     @cached_property
     def words(self) -> tuple[Word, ...]:
         """The words with their times; all of `text` but its spaces."""
         return self.find_words()
+
+    @cached_property
+    def lm_log_prob(self) -> float | None:
+        """What the language model alone gives the text, before its weight; None without one."""
+        return self.find_lm_log_prob()
 
     @property
     def is_proven(self) -> bool:

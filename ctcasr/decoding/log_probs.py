@@ -16,7 +16,7 @@ LogProbs = NDArray[np.float32] | NDArray[np.float64]
 
 _LARGEST = 1e-2  # a log-softmax in half precision may end this far above 0
 _FAR_FROM_ONE = 0.05  # and its probabilities may sum to this much more or less than 1
-_FRAMES_SUMMED = 32
+_MOST_FRAMES_SUMMED = 32
 
 
 def to_array(values: Any) -> LogProbs:
@@ -73,7 +73,7 @@ def check_log_probs(log_probs: Any, *, num_labels: int) -> LogProbs:
 
     Raises:
         ValueError: another shape, NaN, a frame without any probability, or frames that do not sum
-            to one (32 of them are looked at), as with logits.
+            to one (up to 32 of them are looked at), as with logits.
     """
     array = to_array(log_probs)
     if array.ndim != 2 or array.shape[1] != num_labels:
@@ -83,8 +83,8 @@ def check_log_probs(log_probs: Any, *, num_labels: int) -> LogProbs:
         )
     if not array.size:
         return array
-    largest, smallest = array.max(), array.min()  # NaN where there is one
-    if np.isnan(largest):
+    largest = array.max()
+    if largest != largest:  # NaN, where there is one
         frame = int(np.isnan(array).any(axis=1).argmax())
         raise ValueError(f"log_probs is NaN in frame {frame}; give finite numbers or -inf")
     if largest > _LARGEST:
@@ -92,17 +92,17 @@ def check_log_probs(log_probs: Any, *, num_labels: int) -> LogProbs:
             f"log_probs reaches {largest:.3g}, but the log of a probability is at most 0; "
             f"apply log_softmax to the network's output first"
         )
-    if np.isneginf(smallest) and (is_nowhere := np.isneginf(array.max(axis=1))).any():
-        frame = int(is_nowhere.argmax())
+    if array[:, 0].min() == -np.inf and (array.max(axis=1) == -np.inf).any():
+        frame = int((array.max(axis=1) == -np.inf).argmax())
         raise ValueError(
             f"log_probs is -inf for all labels in frame {frame}; give one a probability"
         )
-    some = np.arange(_FRAMES_SUMMED) * (len(array) - 1) // (_FRAMES_SUMMED - 1)
-    sums = np.exp(array[some]).sum(axis=1)
+    step = -(-len(array) // _MOST_FRAMES_SUMMED)
+    sums = np.exp(array[::step]).sum(axis=1)
     at = int(np.abs(sums - 1).argmax())
     if abs(sums[at] - 1) > _FAR_FROM_ONE:
         raise ValueError(
-            f"the probabilities of frame {some[at]} sum to {sums[at]:.3g}, not to 1; apply "
+            f"the probabilities of frame {at * step} sum to {sums[at]:.3g}, not to 1; apply "
             f"log_softmax to the network's output first"
         )
     return array

@@ -262,7 +262,7 @@ class PrefixBeamDecoder:
             text=self.alphabet.decode(one.labels),
             log_prob=one.log_prob,
             ctc_log_prob=one.ctc_log_prob,
-            lm_log_prob=self._worth.lm_log_prob(one.labels),
+            find_lm_log_prob=partial(self._worth.lm_log_prob, one.labels),
             confidence=None if shares is None else shares[rank],
             others_at_most=outcome.others_at_most if rank == 0 else None,
             find_words=find_words,

@@ -128,7 +128,7 @@ def _join(alphabet: Alphabet, starts: Sequence[int], parts: Sequence[Hypothesis]
         text=alphabet.decode(labels),
         log_prob=sum(part.log_prob for part in parts),
         ctc_log_prob=sum(part.ctc_log_prob for part in parts),
-        lm_log_prob=_sum_of([part.lm_log_prob for part in parts]),
+        find_lm_log_prob=lambda: _sum_of([part.lm_log_prob for part in parts]),
         attention_log_prob=_sum_of([part.attention_log_prob for part in parts]),
         times=max(part.times for part in parts),
         is_cut=any(part.is_cut for part in parts),
