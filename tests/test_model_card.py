@@ -17,14 +17,14 @@ HEADER: dict[str, Any] = {
     "frame_shift": 0.03,
     "rules": ["nfc", "whitespace"],
     "decoder": {"search": "best_path"},
-    "training": {"items": 948, "amount": 2_940.0, "scores": {"dev_cer": 0.05, "dev_wer": None}},
+    "training": {"items": 948, "amount": 2_940.0, "unit": "s", "scores": {"dev_cer": 0.05, "dev_wer": None}},
     "licence": None,
 }
 CARD = """\
 model         an4
 sha256        abc
 size          2,400,000 parameters, 9.6 MB
-hears         audio at 16,000 Hz, log_mel
+reads         audio at 16,000 Hz, log_mel
 network       stack x 3, bidirectional LSTM of 3 x 256, one output per 30 ms
 writes        char: space a b
 text rules    nfc, whitespace
