@@ -13,7 +13,6 @@ Measured error rates, run times and the commit that made them: RESULTS.md, besid
 import sys
 from pathlib import Path
 
-from ctcasr.bundle import load
 from ctcasr.config import DecodeConfig
 from ctcasr.decoding.tokens import Tokens
 from ctcasr.pipeline.evaluate import evaluate
@@ -41,13 +40,11 @@ def main() -> None:
     lm = args.out / "lm" / "words.arpa"
     texts = [manifests.lm_text, *args.text]
     train_language_model(texts, lm, order=ORDER, tokens=Tokens(), existing=Existing.OVERWRITE)
-    weights = load(model, device=args.device).config.decode
+    weights = config.decode.model_dump(include={"threshold", "alpha", "beta", "unknown"})
     searches = {
         "best path": DecodeConfig(),
         "prefix beam": DecodeConfig(beam=16),
-        "prefix beam + LM": DecodeConfig(
-            lm=str(lm), alpha=weights.alpha, beta=weights.beta, unknown=weights.unknown
-        ),
+        "prefix beam + LM": DecodeConfig(lm=str(lm), **weights),
     }
     held_out = manifests.test if args.on == "test" else manifests.dev
     results = {
