@@ -17,7 +17,12 @@ HEADER: dict[str, Any] = {
     "frame_shift": 0.03,
     "rules": ["nfc", "whitespace"],
     "decoder": {"search": "best_path"},
-    "training": {"items": 948, "amount": 2_940.0, "unit": "s", "scores": {"dev_cer": 0.05, "dev_wer": None}},
+    "training": {
+        "items": 948,
+        "amount": 2_940.0,
+        "unit": "s",
+        "scores": {"dev_cer": 0.05, "dev_wer": None},
+    },
     "licence": None,
 }
 CARD = """\
