@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ctcasr.decoding import Word
 from ctcasr.decoding.word_boundaries import find_word_spans
 from ctcasr.frontends.image.features import ImageFrames, ImageFrontendConfig
-from ctcasr.frontends.ink.features import InkFrames, InkFrontendConfig
+from ctcasr.frontends.ink.features import InkFrames
 from ctcasr.frontends.media import Frontend
 from ctcasr.frontends.sound.level import frame_levels
 from ctcasr.frontends.sound.spectral import FrontendConfig
@@ -62,7 +62,7 @@ def make_places(frontend: Frontend, stride: int) -> Places:
         return SecondsOfSound(frontend, stride)
     if isinstance(frontend, ImageFrontendConfig):
         return PixelsOfLine(stride)
-    return PointsOfInk(frontend, stride)
+    return PointsOfInk(stride)
 
 
 class SecondsOfSound(Places):
@@ -102,10 +102,6 @@ class PointsOfInk(Places):
     """Pen strokes: points of the ink as it was read, and the strokes a word is written with."""
 
     unit = "point"
-
-    def __init__(self, frontend: InkFrontendConfig, stride: int) -> None:
-        super().__init__(stride)
-        self._frontend = frontend
 
     def extent(self, item: Item) -> float:
         """Return the number of points."""

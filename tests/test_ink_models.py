@@ -283,3 +283,21 @@ def test_a_folder_of_inkml_becomes_a_manifest_that_trains(ctcasr, ink_run, tmp_p
     assert [item.text for item in items] == INK_TEXTS
     assert [item.traces for item in items] == [(f"line{n}",) for n in range(8)]
     assert [item.id for item in items] == [f"page-line{n}" for n in range(8)]
+
+
+def test_strokes_in_json_beside_their_texts_are_found_without_being_told(ctcasr, tmp_path):
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    for name, text in (("a", "lot"), ("b", "il")):
+        strokes = [stroke.tolist() for stroke in write_letters(text, seed=1).strokes()]
+        (folder / f"{name}.json").write_text(json.dumps(strokes), encoding="utf-8")
+        (folder / f"{name}.txt").write_text(text + "\n", encoding="utf-8")
+
+    ended = ctcasr("manifest", folder, "-o", tmp_path / "m.jsonl")
+
+    assert ended.status == 0
+    items = read_manifest(tmp_path / "m.jsonl")
+    assert [(item.id, item.text, item.modality) for item in items] == [
+        ("a", "lot", Modality.INK),
+        ("b", "il", Modality.INK),
+    ]

@@ -185,7 +185,9 @@ def _detect_in_folder(folder: Path) -> SourceFormat | None:
         return SourceFormat.NEMO
     if any(map(is_page, files)):
         return SourceFormat.PAGE
-    if any(map(is_inkml, files)):
+    if any(map(is_inkml, files)) or any(
+        path.suffix.lower() == ".json" and path.with_suffix(".txt") in files for path in files
+    ):
         return SourceFormat.INK
     if ".eaf" in suffixes:
         return SourceFormat.ELAN

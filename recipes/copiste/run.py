@@ -13,14 +13,11 @@ Measured error rates, run times and the commit that made them: RESULTS.md, besid
 import sys
 from pathlib import Path
 
-from ctcasr.config import DecodeConfig
-from ctcasr.decoding.tokens import Tokens
 from ctcasr.pipeline.evaluate import evaluate
-from ctcasr.pipeline.language_model import train_language_model
-from ctcasr.pipeline.outputs import Existing
 from ctcasr.reporting import render_error_table
 from recipes.copiste.prepare import prepare
 from recipes.experiment import add_corpus, configure, make_parser, run_recipe, train_model
+from recipes.words import open_searches
 
 ORDER = 3
 
@@ -37,15 +34,12 @@ def main() -> None:
     manifests = prepare(args.corpus, args.out / "manifests")
     config = configure("copiste", args, train=manifests.train, dev=manifests.dev)
     model = train_model(config, args.out, device=args.device)
-    lm = args.out / "lm" / "words.arpa"
-    texts = [manifests.lm_text, *args.text]
-    train_language_model(texts, lm, order=ORDER, tokens=Tokens(), existing=Existing.OVERWRITE)
-    weights = config.decode.model_dump(include={"threshold", "alpha", "beta", "unknown"})
-    searches = {
-        "best path": DecodeConfig(),
-        "prefix beam": DecodeConfig(beam=16),
-        "prefix beam + LM": DecodeConfig(lm=str(lm), **weights),
-    }
+    searches = open_searches(
+        [manifests.lm_text, *args.text],
+        args.out / "lm" / "words.arpa",
+        order=ORDER,
+        weights=config.decode,
+    )
     held_out = manifests.test if args.on == "test" else manifests.dev
     results = {
         f"{args.on}, {search}": evaluate(

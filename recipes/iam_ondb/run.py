@@ -18,15 +18,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from ctcasr.config import DecodeConfig
-from ctcasr.decoding.tokens import Tokens
 from ctcasr.pipeline.evaluate import ReportOptions, evaluate
-from ctcasr.pipeline.language_model import train_language_model
-from ctcasr.pipeline.outputs import Existing
 from ctcasr.reporting import render_error_table
 from recipes.experiment import add_corpus, configure, make_parser, run_recipe, train_model
 from recipes.iam_ondb.prepare import IamManifests, prepare
 from recipes.iam_ondb.render import render_manifest
+from recipes.words import open_searches
 
 ORDER = 3
 
@@ -46,15 +43,12 @@ def main() -> None:
     name = "iam_ondb_images" if args.render else "iam_ondb"
     config = configure(name, args, train=manifests.train, dev=manifests.watch)
     model = train_model(config, args.out, device=args.device)
-    lm = args.out / "lm" / "words.arpa"
-    texts = [manifests.lm_text, *args.text]
-    train_language_model(texts, lm, order=ORDER, tokens=Tokens(), existing=Existing.OVERWRITE)
-    weights = config.decode.model_dump(include={"threshold", "alpha", "beta", "unknown"})
-    searches = {
-        "best path": DecodeConfig(),
-        "prefix beam": DecodeConfig(beam=16),
-        "prefix beam + LM": DecodeConfig(lm=str(lm), **weights),
-    }
+    searches = open_searches(
+        [manifests.lm_text, *args.text],
+        args.out / "lm" / "words.arpa",
+        order=ORDER,
+        weights=config.decode,
+    )
     sets = {"dev": manifests.dev, "dev2": manifests.dev2, "test": manifests.test}
     results = {
         f"{name}, {search}": evaluate(

@@ -14,10 +14,10 @@ from pydantic import Field
 
 from ctcasr.errors import ImageError
 from ctcasr.frontends.feature_stats import Normalisation
+from ctcasr.frontends.framed import FramedConfig
 from ctcasr.frontends.image.augmentation import ImageDistortion, distort_line
 from ctcasr.frontends.image.line_image import LineImage
 from ctcasr.frontends.image.normalisation import ImageStep, measure_line, straighten
-from ctcasr.settings import Section
 
 MAX_FRAMES = 20_000
 """Most frames of one line: a hundred times as long as high, four times over."""
@@ -29,7 +29,7 @@ INK_LEVEL = 4.0
 _FULL_INK = 255
 
 
-class ImageFrontendConfig(Section):
+class ImageFrontendConfig(FramedConfig):
     """How images of lines become features. Section `frontend` of a run's YAML file."""
 
     kind: Literal["columns"] = "columns"
@@ -51,20 +51,6 @@ class ImageFrontendConfig(Section):
     def num_features(self) -> int:
         """F, the features of a frame."""
         return self.height
-
-    @property
-    def hop(self) -> int:
-        """Positions of the signal for each frame: a frame is one."""
-        return 1
-
-    @property
-    def rate(self) -> float:
-        """Positions of the signal for each unit of its axis, the pixel."""
-        return 1.0
-
-    def num_frames(self, num_positions: int) -> int:
-        """Return T of a signal (N, F)."""
-        return num_positions
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -46,10 +46,10 @@ from pydantic import Field
 
 from ctcasr.errors import InkError
 from ctcasr.frontends.feature_stats import Normalisation
+from ctcasr.frontends.framed import FramedConfig
 from ctcasr.frontends.ink.augmentation import InkDistortion, distort_ink
 from ctcasr.frontends.ink.normalisation import InkStep, normalise_ink, text_lines
 from ctcasr.frontends.ink.strokes import Ink
-from ctcasr.settings import Section
 
 OFFSET_FEATURES = ("dx", "dy", "height", "elapsed", "pen_down", "pen_up")
 
@@ -88,7 +88,7 @@ DELAYED = 0.5
 _SPEED_POINTS = 2  # on either side: clocks of devices count coarsely
 
 
-class InkFrontendConfig(Section):
+class InkFrontendConfig(FramedConfig):
     """How pen strokes become features. Section `frontend` of a run's YAML file."""
 
     kind: Literal["offsets", "graves"] = "offsets"
@@ -121,20 +121,6 @@ class InkFrontendConfig(Section):
     def num_features(self) -> int:
         """F, the features of a frame."""
         return len(self.feature_names)
-
-    @property
-    def hop(self) -> int:
-        """Positions of the signal for each frame: a frame is one."""
-        return 1
-
-    @property
-    def rate(self) -> float:
-        """Positions of the signal for each unit of its axis, the point."""
-        return 1.0
-
-    def num_frames(self, num_positions: int) -> int:
-        """Return T of a signal (N, F)."""
-        return num_positions
 
 
 @dataclass(frozen=True, slots=True, eq=False)

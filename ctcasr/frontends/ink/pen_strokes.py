@@ -61,7 +61,7 @@ class PenStrokes(Medium[PreparedInk, InkDistortion]):
         return self.frames(loaded).features
 
     def is_empty(self, signal: Signal) -> bool:
-        """Return False: ink without a point is refused when it is read."""
+        """Return whether there is no frame; ink that was read has one at least."""
         return len(signal) == 0
 
     def draw(self, *, seed: int, epoch: int, item: str) -> InkDistortion:
