@@ -57,6 +57,19 @@ def test_the_first_stays_unless_another_is_clearly_faster(seconds, expected):
     assert f"computing in {expected}, by the time of a step (bf16 with 4 threads: 1000 ms" in why
 
 
+def test_work_that_ends_meanwhile_does_not_decide():
+    timed = []
+
+    def seconds_of(one: Computing) -> float:
+        timed.append(one)
+        return 1.0 if len(timed) > 4 else 5.0 - len(timed)  # somebody reads ahead for four steps
+
+    chosen, why = measure([FAST, SLOW], seconds_of)
+
+    assert chosen == FAST
+    assert "bf16 with 4 threads: 1000 ms, fp32 with 2 threads: 1000 ms" in why
+
+
 @pytest.mark.parametrize(
     ("precision", "threads", "known", "expected"),
     [
@@ -76,7 +89,7 @@ def test_timing_leaves_weights_and_gradients_alone(tone_items, tmp_path):
     before = {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
     batch = next(iter(trainer.data.epoch(0)))
 
-    seconds = trainer.seconds_per_step(batch, Computing(bf16=True, threads=1))
+    seconds = trainer.seconds_of_step(batch, Computing(bf16=True, threads=1))
 
     assert seconds > 0
     for name, tensor in trainer.network.state_dict().items():

@@ -251,7 +251,7 @@ def _choose_computing(
         return found[0]
     frames = len(batch.ids) * config.frontend.num_frames(int(batch.lengths.max()))
     part = batch.split(math.ceil(frames / TIMED_FRAMES))[0]
-    chosen, why = measure(found, lambda one: trainer.seconds_per_step(part, one))
+    chosen, why = measure(found, lambda one: trainer.seconds_of_step(part, one))
     folder.write_facts(computing=asdict(chosen))
     log.on_warning(why)
     return chosen

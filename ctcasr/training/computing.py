@@ -2,8 +2,9 @@
 
 Which is faster depends on the processor, the network and what else the machine does, so a few steps
 of the real network on a real batch are timed before the first one counts. The first candidate, what
-is usually right, stays unless another is clearly faster: a machine that is busy for a moment does
-not make two runs differ. What was chosen is written down, and a run that goes on repeats it.
+is usually right, stays unless another is clearly faster, and they are timed in turns, so that a
+machine that is busy for a moment (recordings are read ahead at the start) does not make two runs
+differ. What was chosen is written down, and a run that goes on repeats it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,7 @@ import torch
 
 _CLEARLY_FASTER = 0.85
 """Share of the first candidate's time; two timings of the same on a busy machine differ by less."""
-TIMED_STEPS = 3
+_TIMED_STEPS = 5
 TIMED_FRAMES = 1_500
 """Feature frames in a timed step, about: one of a whole batch can take seconds."""
 
@@ -104,8 +105,16 @@ def choose(times: Mapping[Computing, float]) -> Computing:
 def measure(
     found: Sequence[Computing], seconds_of: Callable[[Computing], float]
 ) -> tuple[Computing, str]:
-    """Time candidates; return which to take, and a line that says why."""
-    times = {one: seconds_of(one) for one in found}
+    """Time candidates; return which to take, and a line that says why.
+
+    Args:
+        found: the candidates; first what is taken unless another is clearly faster.
+        seconds_of: takes one step this way, which leaves no trace, and returns its time.
+    """
+    for one in found:
+        seconds_of(one)  # warms up
+    rounds = [[seconds_of(one) for one in found] for _ in range(_TIMED_STEPS)]
+    times = {one: min(taken) for one, taken in zip(found, zip(*rounds, strict=True), strict=True)}
     chosen = choose(times)
     listed = ", ".join(f"{one}: {1000 * seconds:.0f} ms" for one, seconds in times.items())
     return chosen, (

@@ -37,7 +37,7 @@ from ctcasr.training.checkpoint import (
     prune_checkpoints,
     save_checkpoint,
 )
-from ctcasr.training.computing import TIMED_STEPS, Computing, Precision, candidates
+from ctcasr.training.computing import Computing, Precision, candidates
 from ctcasr.training.dev_set import DevScores, DevSet
 from ctcasr.training.interruption import Interrupted, StopRequest
 from ctcasr.training.loading import EpochBatches, LoadingError, TrainingData
@@ -260,20 +260,18 @@ class Trainer:
         self._computing = computing
         torch.set_num_threads(computing.threads)
 
-    def seconds_per_step(self, batch: Batch, computing: Computing) -> float:
-        """Return the shortest time of some steps that are not taken: losses and gradients."""
+    def seconds_of_step(self, batch: Batch, computing: Computing) -> float:
+        """Return the time of a step that is not taken: losses and gradients."""
         self.compute_as(computing)
         self.network.train()
         counts = [max(1, count) for count in head_counts(batch, self.network.heads)]
-        times = []
-        for _ in range(1 + TIMED_STEPS):  # the first one warms up
-            started = time.perf_counter()
-            self._add_gradients(batch, counts)
-            if self.device.type == "cuda":
-                torch.cuda.synchronize(self.device)
-            times.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        self._add_gradients(batch, counts)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        seconds = time.perf_counter() - started
         self.optimizer.zero_grad(set_to_none=True)
-        return min(times[1:])
+        return seconds
 
     def bytes_of_step(self, batch: Batch) -> int | None:
         """Return what a step would need at most; None if that is more memory than there is.
