@@ -64,7 +64,7 @@ def main() -> None:
     torch.set_num_threads(1)
     recognizer = load(args.model, device="cpu")
     items = [u for u in read_manifest(args.manifest) if u.text is not None]
-    rows = recognizer.emissions([recognizer.prepare(u.path) for u in items])
+    rows = recognizer.emissions([recognizer.prepare(u.path) for u in items]).log_probs
     print(f"## {machine(torch.device('cpu'))}, {len(items):,} recordings\n")
     print("| beam | words | wrong | confidence | area under the curve | calibration | seconds |")
     print("| ---: | ---: | ---: | --- | ---: | ---: | ---: |")

@@ -72,7 +72,7 @@ def measure(
 ) -> dict[str, float]:
     """Return the processor seconds of each part."""
     recordings, reading = timed(lambda: [recognizer.prepare(path) for path in paths])
-    rows, network = timed(lambda: recognizer.emissions(recordings))
+    rows, network = timed(lambda: recognizer.emissions(recordings).log_probs)
     sources = recognizer.sources(config)
     plain, full = (
         TextDecoder(config, recognizer.alphabet, sources, with_confidence=is_full)

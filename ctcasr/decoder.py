@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -61,6 +61,18 @@ _PROPOSERS = {
     SearchKind.ATTENTION_FIRST: Proposer.ATTENTION,
 }
 _WORDS_SHOWN = 3
+
+
+class Emissions(NamedTuple):
+    """What a search is given of some items, in the order in which `TextDecoder` takes it.
+
+    Attributes:
+        log_probs: (T', V) natural logs each; V is 0 of a model without a CTC head, T' of silence.
+        encoded: (T', F) encoder frames of each, where there is an attention decoder.
+    """
+
+    log_probs: Sequence[NDArray[np.float32]]
+    encoded: Sequence[Tensor] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from ctcasr.batching import pad_signals, plan_batches
 from ctcasr.config import DecodeConfig, RunConfig, Segmenting
 from ctcasr.decoder import (
     KINDS,
+    Emissions,
     HeadsApart,
     LabelModels,
     ModelPart,
@@ -440,24 +441,16 @@ class Recognizer:
             _remember(self._sources, key, read_sources(decode, self.parts))
         return self._sources[key]
 
-    def emissions(
-        self, recordings: Sequence[Item], *, batch_size: int | None = None
-    ) -> list[NDArray[np.float32]]:
-        """Return what the search of `transcribe_batch` is given for each recording.
-
-        Returns:
-            (T', V) natural-log probabilities; T' is 0 for digital silence.
-
-        Raises:
-            ConfigError: the model has no CTC head.
-        """
-        self._require_ctc()
+    def emissions(self, recordings: Sequence[Item], *, batch_size: int | None = None) -> Emissions:
+        """Return what the search of `transcribe_batch` is given, in the recordings' order."""
         found = {
-            index: log_probs
+            index: (log_probs, heard.encoded[at] if heard.encoded else None)
             for batch, heard in self._heard(recordings, batch_size)
-            for index, log_probs in zip(batch, heard.labels, strict=True)
+            for at, (index, log_probs) in enumerate(zip(batch, heard.labels, strict=True))
         }
-        return [found[index] for index in range(len(recordings))]
+        rows = [found[index] for index in range(len(recordings))]
+        encoded = [frames for _, frames in rows if frames is not None]
+        return Emissions([log_probs for log_probs, _ in rows], encoded)
 
     def align(
         self,

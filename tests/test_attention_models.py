@@ -8,11 +8,15 @@ import torch
 
 from ctcasr.bundle import load
 from ctcasr.config import DecodeConfig, load_config
+from ctcasr.decoding import estimate_ngrams, write_arpa
 from ctcasr.errors import ConfigError, ManifestError
-from ctcasr.manifest import read_manifest
+from ctcasr.manifest import read_manifest, write_manifest
 from ctcasr.model_file import read_model
+from ctcasr.pipeline.emissions import EmissionStore
+from ctcasr.pipeline.evaluate import evaluate
 from ctcasr.pipeline.train import train
 from ctcasr.pipeline.training_sets import prepare_sets
+from ctcasr.pipeline.tune import CTC_WEIGHTS, LENGTH_POWERS, find_settings, hear
 
 SMALL = [
     "heads.attention.size=16",
@@ -286,14 +290,60 @@ def test_a_model_may_start_from_one_with_ctc_alone(tone_run, tmp_path):
     assert "started from run" in (tmp_path / "run" / "log.txt").read_text(encoding="utf-8")
 
 
+# Tuning
+
+
+@pytest.mark.parametrize(
+    ("which", "shares"), [("attention_run", (0.3,)), ("joint_run", CTC_WEIGHTS)]
+)
+def test_tuning_tries_the_share_of_ctc_and_the_ranking_by_length(
+    request, tone_run, tmp_path, which, shares
+):
+    run = request.getfixturevalue(which)
+    recognizer = load(run, device="cpu")
+    arpa = tmp_path / "one.arpa"
+    write_arpa(arpa, estimate_ngrams([["a"]] * 3, order=1).model)
+    base = DecodeConfig(lm=str(arpa), beam=3)
+
+    with EmissionStore() as emissions:
+        heard = hear(recognizer, tone_run.manifest, emissions)
+        tuned = find_settings(recognizer, heard, base, fixed=["beam", "threshold", "unknown"])
+
+    tried = [trial.decode for trial in tuned.trials]
+    assert {(d.ctc_weight, d.length_power) for d in tried} == {
+        (share, power) for share in shares for power in LENGTH_POWERS
+    }
+    assert len({trial.char.errors for trial in tuned.trials}) > 1  # an odd language model hurts
+    assert tuned.best.char.errors == min(trial.char.errors for trial in tuned.trials)
+    for trial in tuned.trials[:: len(tried) // 4]:
+        results = evaluate(run, tone_run.manifest, out=tmp_path / "e", decode=trial.decode)
+        assert trial.char.errors == results.raw.char.counts.errors
+
+
+def test_a_tuned_model_searches_so_and_its_confidences_are_calibrated(
+    ctcasr, joint_run, tone_run, tmp_path
+):
+    many, new = tmp_path / "many.jsonl", tmp_path / "new.safetensors"
+    items = read_manifest(tone_run.manifest)
+    again = [replace(item, id=f"{item.id}-{k}") for k in range(60 // len(items)) for item in items]
+    write_manifest(many, again)
+
+    ended = ctcasr("tune", "-m", joint_run, many, "-o", new, "--beam", 2)
+
+    assert ended.status == 0
+    assert "length_power" in ended.out
+    assert "confidence: temperature" in ended.err
+    decode = load(new, device="cpu").config.decode
+    assert (decode.beam, decode.ctc_weight) == (2, 0.3)
+    said = ctcasr("transcribe", "-m", new, many, "-f", "jsonl")
+    assert {json.loads(line)["confidence_kind"] for line in said.out.splitlines()} == {"calibrated"}
+
+
 # What cannot be
 
 
-@pytest.mark.parametrize("command", ["align", "tune"])
-def test_commands_that_need_the_frames_of_ctc_say_so(
-    ctcasr, attention_run, tone_run, tmp_path, command
-):
-    ended = ctcasr(command, "-m", attention_run, tone_run.manifest, "-o", tmp_path / "out")
+def test_alignment_needs_the_frames_of_ctc(ctcasr, attention_run, tone_run, tmp_path):
+    ended = ctcasr("align", "-m", attention_run, tone_run.manifest, "-o", tmp_path / "out")
 
     assert ended.status == 2
     assert "model run: has an attention decoder and no CTC head" in ended.err

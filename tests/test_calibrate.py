@@ -6,6 +6,7 @@ import soundfile
 
 from ctcasr.bundle import load
 from ctcasr.config import DecodeConfig
+from ctcasr.decoder import Emissions
 from ctcasr.decoding import PrefixBeamDecoder
 from ctcasr.decoding.confidence import agreement, posteriors
 from ctcasr.manifest import Utterance, write_manifest
@@ -37,7 +38,7 @@ def fit_on(recognizer, references, *, sure, decode):
     log_probs[0, [a, b]] = np.log([sure, 1 - sure])
     with EmissionStore() as emissions:
         for _ in references:
-            emissions.append(log_probs)
+            emissions.append(Emissions([log_probs]))
         heard = Heard(emissions, tuple(references), ("nfc",), (), ())
         return fit_temperature(recognizer, heard, decode)
 

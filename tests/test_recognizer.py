@@ -57,7 +57,7 @@ def test_frames_reduced_between_layers_count_in_every_time(recognizer, samples):
     )
     recording = reduced.prepare(samples, sample_rate=8_000)
 
-    (rows,) = reduced.emissions([recording])
+    (rows,) = reduced.emissions([recording]).log_probs
     (aligned,) = reduced.align([recording], ["cad"])
 
     assert reduced.frame_shift == pytest.approx(8 * 0.01)
@@ -206,12 +206,13 @@ def test_emissions_are_what_is_searched(recognizer, samples):
         recognizer.prepare(values, sample_rate=8_000) for values in (samples, samples * 0, samples)
     ]
 
-    first, silent, last = recognizer.emissions(recordings, batch_size=2)
+    found = recognizer.emissions(recordings, batch_size=2)
+    first, silent, last = found.log_probs
 
     assert silent.shape == (0, len(recognizer.alphabet))
     assert first.shape == last.shape == (len(first), len(recognizer.alphabet))
-    ((best,),) = recognizer.decoder()([first])
-    assert best.text == "cad"
+    texts = [best.text for (best,) in recognizer.decoder()(*found)]
+    assert texts == ["cad", "", "cad"]
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """`ctcasr tune`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,12 +57,12 @@ def tune_command(
 
     MANIFEST lists recordings with their texts, none of which may be in the training or the test
     set. The network computes once; then some sixty searches try decode.alpha, decode.beta,
-    decode.beam and decode.threshold, decode.gamma and decode.delta with --rescore, and
-    decode.unknown where words outside language model and lexicon may be said, but not those that
-    --beam or --set gives. Errors are counted by the
-    model's score.rules. NEW_MODEL is MODEL with the best of them as its defaults, with the language
-    model and lexicon in it, and with the temperature that makes its confidences fit how often words
-    of MANIFEST are right.
+    decode.beam and decode.threshold, decode.gamma and decode.delta with --rescore,
+    decode.ctc_weight and decode.length_power with an attention decoder, and decode.unknown where
+    words outside language model and lexicon may be said, but not those that --beam or --set gives.
+    Errors are counted by the model's score.rules. NEW_MODEL is MODEL with the best of them as its
+    defaults, with the language model and lexicon in it, and with the temperature that makes its
+    confidences fit how often words of MANIFEST are right.
     """
     from ctcasr.bundle import load
     from ctcasr.pipeline.calibrate import FEWEST_WORDS, fit_temperature
@@ -128,31 +129,38 @@ def _render(tuned: "Tuned") -> str:
     """Return a table of all that was tried, the best one marked, and a line about that one."""
     from ctcasr.reporting.tables import render_table
 
-    rescored = any(trial.decode.rescore for trial in tuned.trials)
-    weights = ["alpha", "beta", "unknown", *(["gamma", "delta"] if rescored else [])]
+    weights = ["alpha", "beta", "unknown"]
+    if any(trial.decode.rescore for trial in tuned.trials):
+        weights += ["gamma", "delta"]
+    weights += [
+        key
+        for key in ("ctc_weight", "length_power")
+        if len({getattr(trial.decode, key) for trial in tuned.trials}) > 1
+    ]
     header = ["", "beam", "threshold", *weights, "WER %", "CER %", "seconds"]
     rows = [
-        _row(trial, is_best=trial is tuned.best, rescored=rescored)
+        _row(trial, weights, is_best=trial is tuned.best)
         for trial in (tuned.best_path, *tuned.trials)
     ]
     table = render_table(header, rows, numeric=[False, *[True] * (len(header) - 1)])
     names = ["search", *header[1:-1]]
-    shown = zip(names, _row(tuned.best, is_best=False, rescored=rescored)[:-1], strict=True)
+    shown = zip(names, _row(tuned.best, weights, is_best=False)[:-1], strict=True)
     return f"{table}\nbest: {', '.join(f'{name} {cell}' for name, cell in shown if cell)}\n"
 
 
-def _row(trial: "Trial", *, is_best: bool, rescored: bool) -> list[str]:
+def _row(trial: "Trial", weights: Sequence[str], *, is_best: bool) -> list[str]:
     decode = trial.decode
-    weights = [f"{decode.alpha:g}" if decode.lm else "", f"{decode.beta:g}"]
-    settings = [str(decode.beam), f"{decode.threshold:g}"]
-    weights.append(f"{decode.unknown:g}" if decode.is_open else "")
-    if not (decode.lm or decode.lexicon):
-        weights = ["", "", ""]
-    if rescored:
-        weights += [f"{decode.gamma:g}", f"{decode.delta:g}"] if decode.rescore else ["", ""]
-    if decode.beam == 0:
-        settings = ["", ""]
+    weighs_words = decode.lm or decode.lexicon
+    matters = {
+        "alpha": decode.lm,
+        "beta": weighs_words,
+        "unknown": weighs_words and decode.is_open,
+        "gamma": decode.rescore,
+        "delta": decode.rescore,
+    }
+    settings = [str(decode.beam), f"{decode.threshold:g}"] if decode.beam else ["", ""]
+    cells = [f"{getattr(decode, key):g}" if matters.get(key, True) else "" for key in weights]
     mark = "best" if is_best else "best path" if decode.beam == 0 else ""
     rates = (trial.word.rate, trial.char.rate)
     errors = ["n/a" if rate is None else f"{100 * rate:.2f}" for rate in rates]
-    return [mark, *settings, *weights, *errors, f"{trial.seconds:.2f}"]
+    return [mark, *settings, *cells, *errors, f"{trial.seconds:.2f}"]

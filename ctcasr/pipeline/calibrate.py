@@ -119,10 +119,11 @@ def _look(recognizer: Recognizer, heard: Heard, decode: DecodeConfig) -> Iterato
         recognizer.sources(decode),
         with_confidence=False,
         heads=recognizer.config.heads,
+        attention=recognizer.attention,
     )
     references = iter(heard.references)
     for batch in heard.emissions.batches():
-        for hypotheses in decoder(batch):
+        for hypotheses in decoder(*batch):
             said, text = apply_rules_to_pair(next(references), hypotheses[0].text, heard.rules)
             words = alphabet.words(hypotheses[0].labels)
             if not words or len(words) != len(text.split()):

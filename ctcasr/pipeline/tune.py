@@ -1,13 +1,14 @@
 """Tune: the network computes once, the search runs with many settings, the best go into a model.
 
-Weights first, at a beam of 64: alpha and beta on a coarse grid, then twice at half the step around
-the best. Then, where a recurrent language model weighs what the beam ends with, gamma and delta;
-at the best weights, beam and threshold; last, where words may be said that are in no language model
-or lexicon, what such a word costs. Errors are counted as `evaluate` counts them
+Weights first, at a beam of 64 (8 with attention): alpha and beta on a coarse grid; where attention
+takes part, the share of CTC and how texts are ranked by length; then alpha and beta twice at half
+the step around the best. Then, where a recurrent language model weighs what the beam ends with,
+gamma and delta; at the best weights, beam and threshold; last, where words may be said that are in
+no language model or lexicon, what such a word costs. Errors are counted as `evaluate` counts them
 in its normalised score. Best is the fewest word errors; among equals the fewest character errors,
 then the narrower beam, the higher threshold and the smaller weights; the cost of unknown words and
 the recurrent model come in for fewer errors only. Some sixty searches in all, eighty with such a
-model; what is fixed is not searched.
+model or with attention; what is fixed is not searched.
 """
 
 import copy
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ctcasr.bundle import save_recognizer
-from ctcasr.config import DEFAULT_BEAM, DecodeConfig
+from ctcasr.config import DEFAULT_BEAM, DecodeConfig, SearchKind, choose_search
 from ctcasr.decoder import TextDecoder
 from ctcasr.errors import ManifestError, OutputError
 from ctcasr.items import Item
@@ -36,12 +37,19 @@ from ctcasr.transcript import Transcript
 ALPHAS, BETAS = (0.0, 0.5, 1.0, 1.5, 2.0), (0.0, 2.0, 4.0, 6.0, 8.0)
 STEPS = ((0.25, 1.0), (0.125, 0.5))
 """Of alpha and beta, in the rounds of refinement."""
-BEAMS, THRESHOLDS = (8, 16, 32, 64, 128, 256), (1e-3, 1e-4, 1e-6)
+BEAMS: Sequence[int] = (8, 16, 32, 64, 128, 256)
+THRESHOLDS = (1e-3, 1e-4, 1e-6)
+ATTENTION_BEAM = 8
+ATTENTION_BEAMS: Sequence[int] = (2, 4, 8, 16, 32)
+"""With an attention decoder, where each place in the beam costs a step of it for every label."""
+CTC_WEIGHTS, LENGTH_POWERS = (0.1, 0.2, 0.3, 0.5, 0.7), (0.0, 0.5, 1.0)
 UNKNOWNS = (-10.0, -5.0, -2.0, 0.0)
 GAMMAS, DELTAS = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0), (0.0, 1.0, 2.0)
 _SEARCHES = (
     len(ALPHAS) * len(BETAS) + 8 * len(STEPS) + len(BEAMS) * len(THRESHOLDS) - 1 + len(UNKNOWNS) - 1
 )
+
+_USUAL = DecodeConfig()
 
 Progress = Callable[[int, int], None]
 
@@ -83,6 +91,7 @@ class Trial:
         weights: tuple[float, ...] = (decode.alpha, abs(decode.beta))
         if decode.rescore is not None:
             weights += (decode.gamma, abs(decode.delta))
+        weights += (abs(decode.ctc_weight - _USUAL.ctc_weight), decode.length_power)
         errors = (self.word.errors, self.char.errors)
         return (*errors, decode.beam, -decode.threshold, *weights)
 
@@ -92,7 +101,8 @@ class Tuned:
     """All settings that were tried, in order.
 
     Attributes:
-        best_path: the errors without any search, to compare with.
+        best_path: the errors without any search, to compare with; where attention takes part, those
+            of a beam of one.
         trials: with the search; best: one of them.
     """
 
@@ -110,7 +120,7 @@ def hear(
     workers: int = 2,
     progress: Progress = _silent,
 ) -> Heard:
-    """Compute the log-probabilities of a manifest's recordings.
+    """Compute what the search is given of a manifest's recordings.
 
     Args:
         recognizer: the model.
@@ -129,8 +139,7 @@ def hear(
     rules = recognizer.config.score.rules
 
     def keep(recordings: Sequence[Item], most: int | None) -> list[Transcript]:
-        for matrix in recognizer.emissions(recordings, batch_size=most):
-            emissions.append(matrix)
+        emissions.append(recognizer.emissions(recordings, batch_size=most))
         model = recognizer.describe_model()
         return [Transcript(id=r.id, source=r.source, model=model, decoder={}) for r in recordings]
 
@@ -175,16 +184,21 @@ def find_settings(
         recognizer: the model.
         heard: what to try them on.
         base: language model, lexicon, hotwords and all that is not searched.
-        fixed: which of beam, threshold, alpha, beta, unknown, gamma and delta stay as they are in
-            `base`.
+        fixed: which of beam, threshold, alpha, beta, unknown, gamma, delta, ctc_weight and
+            length_power stay as they are in `base`.
         workers: recordings searched at a time.
         progress: told how many of about how many settings are done.
 
     Raises:
         CtcasrError: see `Recognizer.decoder`.
     """
-    free = _searched(base) - set(fixed)
+    kind = choose_search(base.search, recognizer.config.heads)
+    free = _searched(base, kind) - set(fixed)
     searches = _SEARCHES + (len(GAMMAS) * len(DELTAS) if base.rescore is not None else 0)
+    usual_beam, beams = DEFAULT_BEAM, BEAMS
+    if kind.needs_attention:
+        usual_beam, beams = ATTENTION_BEAM, ATTENTION_BEAMS
+        searches += len(CTC_WEIGHTS) * len(LENGTH_POWERS)
     tried: dict[str, Trial] = {}
 
     def best_of(settings: Iterable[DecodeConfig]) -> Trial:
@@ -195,17 +209,18 @@ def find_settings(
                 progress(len(tried), max(len(tried), searches))
         return min(tried.values(), key=Trial.rank)
 
-    best_path = _try(recognizer, heard, DecodeConfig(), workers)
-    beam = max(DEFAULT_BEAM, base.nbest) if "beam" in free else base.beam
+    best_path = _try(recognizer, heard, DecodeConfig(search=base.search), workers)
+    beam = max(usual_beam, base.nbest) if "beam" in free else base.beam
     start = _change(base, beam=beam)
     if "gamma" in free:  # first without the recurrent model, which may turn out to be of no use
         start = _change(start, rescore=None, rescore_sha256=None)
     best = best_of(_weight_grid(start, free))
+    best = best_of(_attention_grid(best.decode, free))
     for steps in STEPS:
         best = best_of(_weights_around(best.decode, steps, free))
     if base.rescore is not None:
         best = best_of(_rescoring_grid(best.decode, base, free))
-    best = best_of(_effort_grid(best.decode, free))
+    best = best_of(_effort_grid(best.decode, beams, free))
     if "unknown" in free:
         best = best_of(_change(best.decode, unknown=unknown) for unknown in UNKNOWNS)
     trials = tuple(tried.values())
@@ -258,9 +273,11 @@ def save_tuned(
     )
 
 
-def _searched(base: DecodeConfig) -> set[str]:
+def _searched(base: DecodeConfig, kind: SearchKind) -> set[str]:
     """Return the settings that matter to what takes part."""
     keys = {"beam", "threshold"}
+    if kind.needs_attention:
+        keys |= {"ctc_weight", "length_power"} if kind.needs_ctc else {"length_power"}
     if base.lm is not None:
         keys |= {"alpha"}
     if base.lm is not None or base.lexicon is not None:
@@ -289,6 +306,13 @@ def _weights_around(
             yield _change(best, alpha=best.alpha + more_alpha, beta=best.beta + more_beta)
 
 
+def _attention_grid(best: DecodeConfig, free: set[str]) -> Iterator[DecodeConfig]:
+    shares = CTC_WEIGHTS if "ctc_weight" in free else (best.ctc_weight,)
+    powers = LENGTH_POWERS if "length_power" in free else (best.length_power,)
+    for share, power in itertools.product(shares, powers):
+        yield _change(best, ctc_weight=share, length_power=power)
+
+
 def _rescoring_grid(
     best: DecodeConfig, base: DecodeConfig, free: set[str]
 ) -> Iterator[DecodeConfig]:
@@ -299,8 +323,10 @@ def _rescoring_grid(
         yield _change(rescoring, gamma=gamma, delta=delta)
 
 
-def _effort_grid(best: DecodeConfig, free: set[str]) -> Iterator[DecodeConfig]:
-    beams = [b for b in BEAMS if b >= best.nbest] if "beam" in free else [best.beam]
+def _effort_grid(
+    best: DecodeConfig, beams: Sequence[int], free: set[str]
+) -> Iterator[DecodeConfig]:
+    beams = [b for b in beams if b >= best.nbest] if "beam" in free else [best.beam]
     thresholds = THRESHOLDS if "threshold" in free else (best.threshold,)
     for beam, threshold in itertools.product(beams, thresholds):
         yield _change(best, beam=beam, threshold=threshold)
@@ -319,9 +345,10 @@ def _try(recognizer: Recognizer, heard: Heard, decode: DecodeConfig, workers: in
         workers=workers,
         with_confidence=False,
         heads=recognizer.config.heads,
+        attention=recognizer.attention,
     )
     started = time.perf_counter()
-    texts = [found[0].text for batch in heard.emissions.batches() for found in decoder(batch)]
+    texts = [found[0].text for batch in heard.emissions.batches() for found in decoder(*batch)]
     seconds = time.perf_counter() - started
     words = chars = ErrorCounts()
     for said, text in zip(heard.references, texts, strict=True):
