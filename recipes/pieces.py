@@ -28,11 +28,24 @@ def train_on_pieces(
     Raises:
         CtcasrError, Interrupted: see `train_model`.
     """
-    first = train_model(
-        configure(f"{name}_first", args, train=train), run / "first", device=args.device
-    )
-    pieces = cut_training_set(train, first, run / "first" / "pieces.jsonl", device=args.device)
+    pieces = make_pieces(name, args, run / "first", train=train)
     return train_model(configure(name, args, train=pieces, dev=dev), run, device=args.device)
+
+
+def make_pieces(name: str, args: argparse.Namespace, run: Path, *, train: Path) -> Path:
+    """Train a first model and cut the training set with it; return the manifest of pieces.
+
+    Args:
+        name: conf/NAME_first.yaml is the configuration.
+        args: of the command line.
+        run: folder of the model and the manifest.
+        train: manifest to learn from.
+
+    Raises:
+        CtcasrError, Interrupted: see `train_model`.
+    """
+    first = train_model(configure(f"{name}_first", args, train=train), run, device=args.device)
+    return cut_training_set(train, first, run / "pieces.jsonl", device=args.device)
 
 
 def cut_training_set(manifest: Path, model: Path, out: Path, *, device: str) -> Path:

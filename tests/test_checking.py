@@ -406,9 +406,12 @@ def test_rounded_edges_and_other_channels_do_not_overlap(corpus, end, channel, f
     assert len(check({"train": train, "test": test}).fatal) == fatal
 
 
-def test_shared_speakers_texts_and_ids_are_warnings_with_counts(corpus):
-    train = corpus.set_of(6, speaker="ann")
-    test = [corpus.add(text="one two", speaker="ann"), corpus.add(text="two", speaker="bob")]
+def test_shared_speakers_groups_texts_and_ids_are_warnings_with_counts(corpus):
+    train = [*corpus.set_of(6, speaker="ann"), corpus.add(text="one", group="page 1")]
+    test = [
+        corpus.add(text="one two", speaker="ann", group="page 1"),
+        corpus.add(text="two", speaker="bob", group="page 2"),
+    ]
     test[0] = dataclasses.replace(test[0], id="u0")
 
     report = check({"train": train, "test": test})
@@ -416,7 +419,8 @@ def test_shared_speakers_texts_and_ids_are_warnings_with_counts(corpus):
     assert report.fatal == ()
     assert [f.message for f in report.warnings] == [
         "1 id of test also in train: 'u0'",
-        "1 speaker of test (1 of its 2 utterances) also heard in train: 'ann'",
+        "1 speaker of test (1 of its 2 utterances) also in train: 'ann'",
+        "1 group of test (1 of its 2 utterances) also in train: 'page 1'",
         "1 of 2 utterances of test have a text that is also in train: 'one two'",
     ]
 

@@ -55,6 +55,7 @@ class Kind(StrEnum):
     RATE_MIX = "sample rates"
     SHARED_ID = "id on both sides"
     SHARED_SPEAKER = "speaker on both sides"
+    SHARED_GROUP = "group on both sides"
     SHARED_TEXT = "text on both sides"
     EMPTY_TEXT = "empty text"
     REPAIRED = "mended by text rules"
@@ -139,6 +140,10 @@ _FACTS: dict[Kind, tuple[Severity, str]] = {
     Kind.SHARED_SPEAKER: (
         Severity.WARNING,
         "split by speaker, or say that the scores are for voices heard in training",
+    ),
+    Kind.SHARED_GROUP: (
+        Severity.WARNING,
+        "split by group, or say that the scores are for sessions or pages learned from",
     ),
     Kind.SHARED_TEXT: (
         Severity.WARNING,

@@ -1,8 +1,8 @@
 """What stands on both sides of a split, so that a score flatters.
 
-A recording, or a stretch of one, in training and test is an error whatever the purpose. Speakers
-and texts may be shared on purpose, but then the score is for voices or sentences already heard, and
-should say so.
+A recording, or a stretch of one, in training and test is an error whatever the purpose. Speakers,
+sessions or pages (`group`) and texts may be shared on purpose, but then the score is for voices,
+rooms, hands or sentences already known, and should say so.
 """
 
 import itertools
@@ -60,6 +60,7 @@ def check_leakage(
         findings += _shared_stretches(pair, sets[first], sets[second], told)
         findings += _shared_ids(pair, sets[first], sets[second])
         findings += _shared_speakers(pair, sets[first], sets[second])
+        findings += _shared_groups(pair, sets[first], sets[second])
         if first == training:
             findings += _shared_texts(pair, sets[first], sets[second], rules)
     return findings
@@ -125,16 +126,37 @@ def _shared_ids(
 def _shared_speakers(
     pair: tuple[str, str], first: Sequence[Utterance], second: Sequence[Utterance]
 ) -> list[Finding]:
-    known = {u.speaker for u in first if u.speaker is not None}
-    items = tuple(u.id for u in second if u.speaker in known)
+    sides = ({u.id: u.speaker for u in side if u.speaker is not None} for side in (first, second))
+    return _shared_names(pair, *sides, total=len(second), kind=Kind.SHARED_SPEAKER, what="speaker")
+
+
+def _shared_groups(
+    pair: tuple[str, str], first: Sequence[Utterance], second: Sequence[Utterance]
+) -> list[Finding]:
+    sides = ({u.id: u.group for u in side if u.group is not None} for side in (first, second))
+    return _shared_names(pair, *sides, total=len(second), kind=Kind.SHARED_GROUP, what="group")
+
+
+def _shared_names(
+    pair: tuple[str, str],
+    first: Mapping[str, str],
+    second: Mapping[str, str],
+    *,
+    total: int,
+    kind: Kind,
+    what: str,
+) -> list[Finding]:
+    """Return the finding that names, of utterances by id, stand on both sides."""
+    known = set(first.values())
+    items = tuple(item for item, name in second.items() if name in known)
     if not items:
         return []
-    speakers = sorted({u.speaker for u in second if u.speaker in known and u.speaker is not None})
+    names = sorted(known.intersection(second.values()))
     message = (
-        f"{counted(len(speakers), 'speaker')} of {pair[1]} ({len(items):,} of its {len(second):,} "
-        f"utterances) also heard in {pair[0]}: {some(speakers)}"
+        f"{counted(len(names), what)} of {pair[1]} ({len(items):,} of its {total:,} utterances) "
+        f"also in {pair[0]}: {some(names)}"
     )
-    return [Finding(Kind.SHARED_SPEAKER, pair, items, message)]
+    return [Finding(kind, pair, items, message)]
 
 
 def _shared_texts(

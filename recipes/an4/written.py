@@ -17,16 +17,9 @@ import sys
 from ctcasr.config import DecodeConfig
 from ctcasr.pipeline.evaluate import evaluate
 from ctcasr.reporting import render_error_table
+from recipes.an4.heads import BEAMS, MODELS, SEARCHES
 from recipes.an4.prepare import prepare
 from recipes.experiment import add_corpus, configure, make_parser, run_recipe, train_model
-
-MODELS = {
-    "CTC": ["heads.ctc.weight=1", "heads.attention.weight=0"],
-    "attention": ["heads.ctc.weight=0", "heads.attention.weight=1"],
-    "joint": ["heads.ctc.weight=0.5", "heads.attention.weight=0.5"],
-}
-SEARCHES = {"CTC": ("ctc",), "attention": ("attention",), "joint": ("ctc", "attention", "joint")}
-BEAM = 8
 
 
 def main() -> None:
@@ -54,7 +47,7 @@ def main() -> None:
                 held_out,
                 out=args.out / "eval" / f"{args.on}-{name.lower()}-{search}",
                 device=args.device,
-                decode=DecodeConfig(search=search, beam=BEAM),
+                decode=DecodeConfig(search=search, beam=BEAMS[search]),
             )
     print(render_error_table(results), end="")
 
