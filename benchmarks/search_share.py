@@ -27,7 +27,7 @@ import torch
 from benchmarks.setting import machine
 from ctcasr.bundle import load
 from ctcasr.cli.options import SearchOptions
-from ctcasr.config import DecodeConfig
+from ctcasr.decode_config import DecodeConfig
 from ctcasr.decoder import TextDecoder
 from ctcasr.manifest import read_manifest
 from ctcasr.recognizer import Recognizer

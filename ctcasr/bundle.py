@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from ctcasr.alphabet import Alphabet, Direction, Unit
-from ctcasr.config import EMBEDDED, parse_config
+from ctcasr.config import parse_config
+from ctcasr.decode_config import EMBEDDED
 from ctcasr.decoder import KINDS, ModelPart
 from ctcasr.device import pick_device
 from ctcasr.errors import ModelFileError

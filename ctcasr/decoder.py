@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ctcasr.alphabet import Alphabet, frames_needed
-from ctcasr.config import EMBEDDED, DecodeConfig, SearchKind, Segmenting, choose_search
+from ctcasr.decode_config import EMBEDDED, DecodeConfig, SearchKind, Segmenting, choose_search
 from ctcasr.decoding import (
     Hypothesis,
     NgramModel,

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from ctcasr.alphabet import Alphabet, frames_needed
 from ctcasr.batching import pad_signals, plan_batches
-from ctcasr.config import DecodeConfig, RunConfig, Segmenting
+from ctcasr.config import RunConfig
+from ctcasr.decode_config import DecodeConfig, Segmenting
 from ctcasr.decoder import (
     KINDS,
     Emissions,

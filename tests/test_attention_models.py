@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from ctcasr.bundle import load
-from ctcasr.config import DecodeConfig, load_config
+from ctcasr.config import load_config
+from ctcasr.decode_config import DecodeConfig
 from ctcasr.decoding import estimate_ngrams, write_arpa
 from ctcasr.errors import ConfigError, ManifestError
 from ctcasr.manifest import read_manifest, write_manifest

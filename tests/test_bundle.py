@@ -6,7 +6,7 @@ import pytest
 
 import ctcasr
 from ctcasr.bundle import find_model, save_recognizer
-from ctcasr.config import DecodeConfig
+from ctcasr.decode_config import DecodeConfig
 from ctcasr.decoding import estimate_ngrams, write_arpa
 from ctcasr.errors import LanguageModelError, ModelFileError
 from ctcasr.model_file import read_model, write_model

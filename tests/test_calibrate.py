@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from ctcasr.bundle import load
-from ctcasr.config import DecodeConfig
+from ctcasr.decode_config import DecodeConfig
 from ctcasr.decoder import Emissions
 from ctcasr.decoding import PrefixBeamDecoder
 from ctcasr.decoding.confidence import agreement, posteriors

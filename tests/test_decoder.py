@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ctcasr.alphabet import Alphabet, Unit
-from ctcasr.config import DecodeConfig
+from ctcasr.decode_config import DecodeConfig
 from ctcasr.decoder import ModelPart, TextDecoder, read_sources
 from ctcasr.decoding import PrefixBeamDecoder, best_path, estimate_ngrams, write_arpa
 from ctcasr.errors import ConfigError, HotwordError, LanguageModelError, LexiconError

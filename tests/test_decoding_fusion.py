@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctcasr.alphabet import Alphabet
-from ctcasr.config import DecodeConfig
+from ctcasr.decode_config import DecodeConfig
 from ctcasr.decoder import ModelPart, TextDecoder, read_sources
 from ctcasr.decoding import PrefixBeamDecoder, estimate_ngrams
 from ctcasr.decoding.context import make_context

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from ctcasr.config import DecodeConfig
+from ctcasr.decode_config import DecodeConfig
 from ctcasr.errors import ManifestError
 from ctcasr.pipeline.evaluate import evaluate
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ctcasr.config import DecodeConfig
+from ctcasr.decode_config import DecodeConfig
 from ctcasr.decoding import best_path
 from ctcasr.items import Item
 from ctcasr.pipeline.evidence import Examiner

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ctcasr.config import DecodeConfig, load_config
+from ctcasr.config import load_config
+from ctcasr.decode_config import DecodeConfig
 from ctcasr.decoding import read_arpa
 from ctcasr.errors import AudioError, ConfigError, InkError, ManifestError
 from ctcasr.frontends.image.line_image import read_line_image

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ctcasr.config import DecodeConfig
+from ctcasr.decode_config import DecodeConfig
 from ctcasr.decoding.segmentation import LONG_SECONDS
 from ctcasr.errors import AudioError
 from ctcasr.models.encoder import EncoderConfig

@@ -9,7 +9,7 @@ import torch
 
 from ctcasr.alphabet import Alphabet
 from ctcasr.bundle import load
-from ctcasr.config import DecodeConfig
+from ctcasr.decode_config import DecodeConfig
 from ctcasr.decoder import ModelPart, TextDecoder, read_sources
 from ctcasr.decoding import PrefixBeamDecoder, estimate_ngrams
 from ctcasr.decoding.tokens import TokenUnit

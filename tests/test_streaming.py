@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from ctcasr.config import DecodeConfig, RunConfig
+from ctcasr.config import RunConfig
+from ctcasr.decode_config import DecodeConfig
 from ctcasr.errors import AudioError, ConfigError
 from ctcasr.frontends.feature_stats import FeatureStats
 from ctcasr.models.network import Network

@@ -13,7 +13,8 @@ import pytest
 
 import ctcasr as package
 from ctcasr.bundle import load
-from ctcasr.config import DecodeConfig, ScoreConfig
+from ctcasr.config import ScoreConfig
+from ctcasr.decode_config import DecodeConfig
 from ctcasr.decoding import estimate_ngrams, write_arpa
 from ctcasr.manifest import read_manifest, write_manifest
 from ctcasr.pipeline.emissions import EmissionStore

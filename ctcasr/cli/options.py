@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 if TYPE_CHECKING:
-    from ctcasr.config import DecodeConfig
+    from ctcasr.decode_config import DecodeConfig
     from ctcasr.reporting.nist_export import NistFormat
 
 DEFAULT_BOOST = 5.0

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ctcasr.config import DecodeConfig
+from ctcasr.decode_config import DecodeConfig
 from ctcasr.decoder import TextDecoder
 from ctcasr.decoding.confidence import agreement
 from ctcasr.pipeline.tune import Heard

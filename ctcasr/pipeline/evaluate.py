@@ -11,7 +11,8 @@ import yaml
 from ctcasr.batching import Stretch, classify_frames
 from ctcasr.bundle import describe_recognizer, find_model, load
 from ctcasr.checking import class_of, stretches_of
-from ctcasr.config import DecodeConfig, RunConfig
+from ctcasr.config import RunConfig
+from ctcasr.decode_config import DecodeConfig
 from ctcasr.device import pick_device
 from ctcasr.distributed import ALONE, World, join_world
 from ctcasr.files import write_text

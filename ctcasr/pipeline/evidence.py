@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ctcasr.config import DEFAULT_BEAM, DecodeConfig
+from ctcasr.decode_config import DEFAULT_BEAM, DecodeConfig
 from ctcasr.decoder import HeadsApart, TextDecoder
 from ctcasr.decoding import Hypothesis
 from ctcasr.errors import AlphabetError

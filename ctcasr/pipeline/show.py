@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ctcasr.alphabet import frames_needed
-from ctcasr.config import DecodeConfig
+from ctcasr.decode_config import DecodeConfig
 from ctcasr.decoding import Hypothesis, forced_align
 from ctcasr.decoding.attention_times import monotone_frames
 from ctcasr.errors import AlphabetError

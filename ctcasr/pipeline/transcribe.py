@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from ctcasr.config import DecodeConfig
+from ctcasr.decode_config import DecodeConfig
 from ctcasr.device import is_out_of_memory
 from ctcasr.distributed import ALONE, World
 from ctcasr.errors import ItemError

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ctcasr.bundle import save_recognizer
-from ctcasr.config import DEFAULT_BEAM, DecodeConfig, SearchKind, choose_search
+from ctcasr.decode_config import DEFAULT_BEAM, DecodeConfig, SearchKind, choose_search
 from ctcasr.decoder import TextDecoder
 from ctcasr.errors import ManifestError, OutputError
 from ctcasr.items import Item

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ctcasr.bundle import load
-from ctcasr.config import DecodeConfig
+from ctcasr.decode_config import DecodeConfig
 from ctcasr.pipeline.emissions import EmissionStore
 from ctcasr.pipeline.evaluate import evaluate
 from ctcasr.pipeline.tune import find_settings, hear

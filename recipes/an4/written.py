@@ -14,7 +14,7 @@ Measured error rates and the commit that made them: RESULTS.md, beside this file
 import argparse
 import sys
 
-from ctcasr.config import DecodeConfig
+from ctcasr.decode_config import DecodeConfig
 from ctcasr.pipeline.evaluate import evaluate
 from ctcasr.reporting import render_error_table
 from recipes.an4.heads import BEAMS, MODELS, SEARCHES

@@ -22,7 +22,7 @@ import torch
 
 import ctcasr
 from ctcasr.bundle import load
-from ctcasr.config import DecodeConfig
+from ctcasr.decode_config import DecodeConfig
 from ctcasr.model_file import read_model, write_model
 from ctcasr.pipeline.evaluate import evaluate
 from ctcasr.pipeline.tune import save_tuned

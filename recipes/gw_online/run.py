@@ -8,7 +8,7 @@ Measured error rates, run times and the commit that made them: RESULTS.md, besid
 
 import sys
 
-from ctcasr.config import DecodeConfig
+from ctcasr.decode_config import DecodeConfig
 from ctcasr.pipeline.evaluate import evaluate
 from ctcasr.reporting import render_error_table
 from recipes.experiment import add_corpus, configure, make_parser, run_recipe, train_model
