@@ -18,7 +18,8 @@ Source: Watanabe et al. 2017, "Hybrid CTC/attention architecture for end-to-end 
 section III-C, algorithm 2.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,14 +40,15 @@ class PrefixMasses:
     Attributes:
         utterances: (N,) which utterance each belongs to.
         last: (N,) their last labels; -1 for the empty prefix.
-        in_label, in_blank: (N, T + 1) of the paths over the first t frames that become the prefix
-            and end in its last label, or in blank; beyond the utterance's frames, anything.
+        in_blank: (N, T + 1) of the paths over the first t frames that become the prefix and end in
+            blank; beyond the utterance's frames, less than anything that counts.
+        all: (N, T + 1) the same with the paths that end in the last label.
     """
 
     utterances: NDArray[np.int64]
     last: NDArray[np.int64]
-    in_label: NDArray[np.float64]
     in_blank: NDArray[np.float64]
+    all: NDArray[np.float64]
 
 
 class CtcPrefixScorer:
@@ -62,23 +64,20 @@ class CtcPrefixScorer:
         self._lengths = np.array([len(item) for item in items])
         most = int(self._lengths.max(initial=0))
         num_symbols = items[0].shape[1] if items else 0
-        self._logs = np.zeros((len(items), most, num_symbols))
-        for row, item in zip(self._logs, items, strict=True):
-            np.maximum(item, _LEAST, out=row[: len(item)], dtype=np.float64)
-        self._probs = [np.exp(item.astype(np.float64)) for item in items]
+        logs = np.full((len(items), num_symbols, most), _LEAST)
+        self._probs = np.zeros((len(items), num_symbols, most))  # 0 beyond the utterance
+        for row, probs, item in zip(logs, self._probs, items, strict=True):
+            np.maximum(item.T, _LEAST, out=row[:, : len(item)], dtype=np.float64)
+            np.exp(item.T, out=probs[:, : len(item)], dtype=np.float64)
+        self._through = np.zeros((len(items), num_symbols, most + 1))
+        """Of a label in each of the first t frames, one after the other."""
+        logs.cumsum(axis=2, out=self._through[:, :, 1:])
 
     def begin(self) -> PrefixMasses:
         """Return the masses of the empty prefix of each utterance."""
-        count, most, _ = self._logs.shape
-        nothing = np.zeros((count, 1))
-        return PrefixMasses(
-            utterances=np.arange(count),
-            last=np.full(count, _NO_LABEL),
-            in_label=np.full((count, most + 1), _NOTHING),
-            in_blank=np.concatenate(
-                [nothing, self._logs[:, :, self._blank].cumsum(axis=1)], axis=1
-            ),
-        )
+        count = len(self._through)
+        silent = self._through[:, self._blank]
+        return PrefixMasses(np.arange(count), np.full(count, _NO_LABEL), silent, silent)
 
     def scores(self, masses: PrefixMasses) -> NDArray[np.float64]:
         """Return (N, V + 1): the prefix score of each prefix with one more label, and of its end.
@@ -86,19 +85,23 @@ class CtcPrefixScorer:
         Natural logs; the last column is the log-probability of the prefix as the whole text. That
         of blank is minus infinity.
         """
-        count, num_symbols = len(masses.last), self._logs.shape[2]
-        found = np.full((count, num_symbols + 1), _NOTHING)
-        for utterance in np.unique(masses.utterances):
-            rows = np.flatnonzero(masses.utterances == utterance)
-            length, probs = self._lengths[utterance], self._probs[utterance]
-            in_label, in_blank = masses.in_label[rows], masses.in_blank[rows]
-            both = np.logaddexp(in_label, in_blank)
-            found[rows, :num_symbols] = _log_product(both[:, :length], probs)
-            has_last = np.flatnonzero(masses.last[rows] != _NO_LABEL)
-            last = masses.last[rows[has_last]]
-            repeated = _log_product(in_blank[has_last, :length], probs)
-            found[rows[has_last], last] = repeated[np.arange(len(last)), last]
-            found[rows, num_symbols] = both[:, length]
+        utterances, last = masses.utterances, masses.last
+        count, num_symbols, most = len(last), *self._probs.shape[1:]
+        peaks = masses.all.max(axis=1, keepdims=True, initial=_NOTHING)
+        peaks = np.where(np.isneginf(peaks), 0.0, peaks)
+        found = np.empty((count, num_symbols + 1))
+        shares = np.exp(masses.all[:, :most] - peaks)
+        for first, end in _runs(utterances):
+            probs = self._probs[utterances[first]]
+            np.matmul(shares[first:end], probs.T, out=found[first:end, :num_symbols])
+        rows = np.flatnonzero(last != _NO_LABEL)
+        after_blank = np.exp(masses.in_blank[rows, :most] - peaks[rows])
+        probs = self._probs[utterances[rows], last[rows]]
+        found[rows, last[rows]] = np.einsum("nt,nt->n", after_blank, probs)
+        with np.errstate(divide="ignore"):
+            np.log(found[:, :num_symbols], out=found[:, :num_symbols])
+        found += peaks
+        found[:, num_symbols] = masses.all[np.arange(count), self._lengths[utterances]]
         found[:, self._blank] = _NOTHING
         return found
 
@@ -113,33 +116,29 @@ class CtcPrefixScorer:
             labels: (N,) the label that is added.
         """
         utterances = masses.utterances[rows]
-        in_label, in_blank = masses.in_label[rows], masses.in_blank[rows]
         is_repeat = (masses.last[rows] == labels)[:, None]
-        before = np.where(is_repeat, in_blank, np.logaddexp(in_label, in_blank))
-        ended = _running_sum(before, self._logs[utterances, :, labels])
-        silent = _running_sum(ended, self._logs[utterances, :, self._blank])
-        return PrefixMasses(utterances, labels, ended, silent)
+        before = np.where(is_repeat, masses.in_blank[rows], masses.all[rows])
+        ended = _running_sum(before, self._through[utterances, labels])
+        silent = _running_sum(ended, self._through[utterances, self._blank])
+        return PrefixMasses(utterances, labels, silent, np.logaddexp(ended, silent))
 
 
-def _log_product(masses: NDArray[np.float64], probs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (N, V) ln of sum over t of exp(masses[n, t]) * probs[t, v]."""
-    peaks = masses.max(axis=1, keepdims=True, initial=_NOTHING)
-    peaks = np.where(np.isneginf(peaks), 0.0, peaks)
-    with np.errstate(divide="ignore"):
-        found: NDArray[np.float64] = np.log(np.exp(masses - peaks) @ probs) + peaks
-    return found
+def _runs(values: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Yield where stretches of one value begin and end."""
+    edges = np.flatnonzero(np.diff(values)) + 1
+    yield from itertools.pairwise([0, *edges.tolist(), len(values)] if len(values) else [])
 
 
 def _running_sum(
-    entering: NDArray[np.float64], log_probs: NDArray[np.float64]
+    entering: NDArray[np.float64], through: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return m with m[0] = 0 mass and m[t] = p_t * (m[t - 1] + entering[t - 1]), all in logs.
 
     Args:
         entering: (N, T + 1).
-        log_probs: (N, T).
+        through: (N, T + 1) the sum of ln p over the first t frames.
     """
-    through = np.concatenate([np.zeros((len(log_probs), 1)), log_probs.cumsum(axis=1)], axis=1)
-    sums = np.logaddexp.accumulate(entering[:, :-1] - through[:, :-1], axis=1)
-    nothing = np.full((len(log_probs), 1), _NOTHING)
-    return np.concatenate([nothing, sums + through[:, 1:]], axis=1)
+    found = np.full(entering.shape, _NOTHING)
+    np.logaddexp.accumulate(entering[:, :-1] - through[:, :-1], axis=1, out=found[:, 1:])
+    found[:, 1:] += through[:, 1:]
+    return found

@@ -17,6 +17,7 @@ Sources: Bahdanau et al. 2015, arXiv:1409.0473; Luong et al. 2015, arXiv:1508.04
 recognition", section II-C (the share of each in the loss).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -115,42 +116,92 @@ class AttentionHeadConfig(Section):
 
 
 @dataclass(frozen=True, slots=True)
+class Memory:
+    """What the decoder looks at, of B utterances, and weights as its steps take them.
+
+    Made once for all steps; hypotheses of one utterance look at the same frames.
+
+    Attributes:
+        keys: (B, T, A) of the frames; values: (B, T, H) what each adds to h~ before its tanh.
+        valid: (B, T).
+        recurrent: (4H, 2H) of the first layer, for h~ and the state before, side by side.
+        combine: (H, H) from the decoder's state to h~.
+    """
+
+    keys: Tensor
+    values: Tensor
+    valid: Tensor
+    recurrent: Tensor
+    combine: Tensor
+
+    def of(self, utterances: NDArray[np.int64]) -> "Memory":
+        """Return that of some utterances."""
+        if len(utterances) == len(self.keys):
+            return self
+        rows = torch.from_numpy(utterances).to(self.keys.device)
+        return replace(self, keys=self.keys[rows], values=self.values[rows], valid=self.valid[rows])
+
+
+@dataclass(frozen=True, slots=True)
 class DecoderState:
     """What the decoder remembers of N hypotheses.
 
     Attributes:
-        hidden, cell: (layers, N, H) of the LSTM.
+        hidden, cell: (N, H) of each LSTM layer.
         fed: (N, H) h~ of the step before.
         weights: (N, T) where it looked; zeros before the first step.
-        utterances: (N,) which utterance each belongs to.
-        frames, keys, valid: (N, T, F), (N, T, A), (N, T): what it looks at.
+        utterances: (N,) which row of `memory` each looks at.
+        memory: see there.
     """
 
-    hidden: Tensor
-    cell: Tensor
+    hidden: tuple[Tensor, ...]
+    cell: tuple[Tensor, ...]
     fed: Tensor
     weights: Tensor
-    utterances: Tensor
-    frames: Tensor
-    keys: Tensor
-    valid: Tensor
+    utterances: NDArray[np.int64]
+    memory: Memory
 
-    def pick(self, rows: Tensor) -> "DecoderState":
+    def pick(self, rows: NDArray[np.int64]) -> "DecoderState":
         """Return the state of some rows, each as often as it is named."""
-        utterances = self.utterances[rows]
-        picked = replace(
-            self,
-            hidden=self.hidden[:, rows],
-            cell=self.cell[:, rows],
-            fed=self.fed[rows],
-            weights=self.weights[rows],
+        looked_at, utterances = np.unique(self.utterances[rows], return_inverse=True)
+        index = torch.from_numpy(rows).to(self.fed.device)
+        return DecoderState(
+            hidden=tuple(one[index] for one in self.hidden),
+            cell=tuple(one[index] for one in self.cell),
+            fed=self.fed[index],
+            weights=self.weights[index],
             utterances=utterances,
+            memory=self.memory.of(looked_at),
         )
-        if torch.equal(utterances, self.utterances):
-            return picked  # rows of one utterance look at the same frames
-        return replace(
-            picked, frames=self.frames[rows], keys=self.keys[rows], valid=self.valid[rows]
-        )
+
+
+class _Beams:
+    """N hypotheses as the beams of B utterances, with K places each: K is the fullest beam's."""
+
+    def __init__(self, utterances: NDArray[np.int64], num_utterances: int) -> None:
+        counts = np.bincount(utterances, minlength=num_utterances)
+        self._shape = (num_utterances, int(counts.max(initial=0)))
+        order = np.argsort(utterances, kind="stable")
+        first = np.repeat(counts.cumsum() - counts, counts)
+        places = np.empty_like(order)
+        places[order] = utterances[order] * self._shape[1] + np.arange(len(order)) - first
+        is_full = len(places) == math.prod(self._shape)
+        in_order = is_full and bool((places == np.arange(len(places))).all())
+        self._places = None if in_order else torch.from_numpy(places)
+
+    def seat(self, values: Tensor) -> Tensor:
+        """Return (B, K, ...) of (N, ...); empty places hold zeros."""
+        shape = (*self._shape, *values.shape[1:])
+        if self._places is None:
+            return values.reshape(shape)
+        places = self._places.to(values.device)
+        seats = values.new_zeros(math.prod(self._shape), *values.shape[1:])
+        return seats.index_copy(0, places, values).reshape(shape)
+
+    def unseat(self, values: Tensor) -> Tensor:
+        """Return (N, ...) of (B, K, ...)."""
+        flat = values.flatten(0, 1)
+        return flat if self._places is None else flat[self._places.to(flat.device)]
 
 
 class AttentionDecoder(nn.Module):
@@ -179,13 +230,13 @@ class AttentionDecoder(nn.Module):
         hidden, size = config.hidden, config.size
         self.embedding = nn.Embedding(num_labels + 2, config.embedding)
         nn.init.uniform_(self.embedding.weight, -_EMBEDDING_RANGE, _EMBEDDING_RANGE)
-        self.cells = nn.ModuleList(
+        cells = [
             nn.LSTMCell(config.embedding + hidden if number == 0 else hidden, hidden)
             for number in range(config.layers)
-        )
-        for cell in self.cells:
-            assert isinstance(cell, nn.LSTMCell)
+        ]
+        for cell in cells:
             initialise(cell, InitConfig())
+        self.cells = nn.ModuleList(cells)
         self.keys = nn.Linear(input_size, size, bias=False)
         self.score = _make_score(config)
         self.combine = nn.Linear(input_size + hidden, hidden)
@@ -207,17 +258,18 @@ class AttentionDecoder(nn.Module):
         start = labels.new_full((len(labels), 1), self.start)
         read = torch.cat([start, labels], dim=1)
         is_own = torch.rand(read.shape, device=read.device) < sampling if sampling > 0 else None
-        steps: list[Tensor] = []
+        written: list[Tensor] = []
         with torch.autocast(encoded.device.type, enabled=False):  # its steps are small
             state = self.begin(encoded, lengths)
-            for place in range(read.shape[1]):
-                symbols = read[:, place]
-                if is_own is not None and steps:
-                    own = torch.multinomial(steps[-1].detach().softmax(-1), 1)[:, 0]
-                    symbols = torch.where(is_own[:, place], own, symbols)
-                logits, state = self.step(state, symbols)
-                steps.append(logits)
-        return torch.stack(steps, dim=1)
+            entering = self.enter(read).unbind(1)
+            for place, gates in enumerate(entering):
+                if is_own is not None and written:
+                    with torch.no_grad():
+                        own = torch.multinomial(self.write(written[-1]).softmax(-1), 1)[:, 0]
+                    gates = torch.where(is_own[:, place, None], self.enter(own), gates)
+                state = self.advance(state, gates)
+                written.append(state.fed)
+            return self.write(torch.stack(written, dim=1))
 
     def begin(self, encoded: Tensor, lengths: Tensor) -> DecoderState:
         """Return the state before the first label of B utterances; see the class for shapes."""
@@ -225,47 +277,84 @@ class AttentionDecoder(nn.Module):
             encoded = nn.functional.pad(encoded, (0, 0, 0, 1))
         valid = padding_mask(lengths, encoded.shape[1])
         frames = encoded.to(self.keys.weight).masked_fill(~valid[..., None], 0.0)
-        keys = self.keys(frames)
-        count, layers = len(encoded), len(self.cells)
-        nothing = keys.new_zeros(count, self.output.in_features)
-        return DecoderState(
-            hidden=nothing.expand(layers, -1, -1),
-            cell=nothing.expand(layers, -1, -1),
-            fed=nothing,
-            weights=keys.new_zeros(valid.shape),
-            utterances=torch.arange(count, device=encoded.device),
-            frames=frames,
-            keys=keys,
+        hidden = self.combine.out_features
+        weight = self.combine.weight
+        from_frames, from_state = weight[:, : frames.shape[-1]], weight[:, frames.shape[-1] :]
+        cell = self._cell(0)
+        memory = Memory(
+            keys=self.keys(frames),
+            values=frames @ from_frames.T,
             valid=valid,
+            recurrent=torch.cat([cell.weight_ih[:, -hidden:], cell.weight_hh], dim=1),
+            combine=from_state,
+        )
+        nothing = frames.new_zeros(len(frames), hidden)
+        return DecoderState(
+            hidden=(nothing,) * len(self.cells),
+            cell=(nothing,) * len(self.cells),
+            fed=nothing,
+            weights=frames.new_zeros(valid.shape),
+            utterances=np.arange(len(frames)),
+            memory=memory,
         )
 
-    def step(self, state: DecoderState, symbols: Tensor) -> tuple[Tensor, DecoderState]:
-        """Read a symbol after each of N hypotheses.
+    def enter(self, symbols: Tensor) -> Tensor:
+        """Return (..., 4H) what symbols (...), labels or the start, add to the first layer."""
+        cell = self._cell(0)
+        from_symbol = cell.weight_ih[:, : self.embedding.embedding_dim]
+        bias = cell.bias_ih + cell.bias_hh
+        return nn.functional.linear(self.dropout(self.embedding(symbols)), from_symbol, bias)
+
+    def advance(self, state: DecoderState, entering: Tensor) -> DecoderState:
+        """Return the state after a symbol that each of N hypotheses reads.
 
         Args:
             state: of the hypotheses.
-            symbols: (N,) labels, or the start.
-
-        Returns:
-            Logits (N, V + 1) of what follows, and the state after the symbols.
+            entering: (N, 4H) what their symbols add, see `enter`.
         """
-        value = torch.cat([self.embedding(symbols), state.fed], dim=-1)
-        hidden, cell = [], []
-        for number, lstm in enumerate(self.cells):
-            before = (state.hidden[number], state.cell[number])
-            value, memory = lstm(self.dropout(value), before)
+        memory = state.memory
+        before = torch.cat([self.dropout(state.fed), state.hidden[0]], dim=-1)
+        gates = torch.addmm(entering, before, memory.recurrent.T)
+        value, remembered = _lstm(gates, state.cell[0])
+        hidden, cell = [value], [remembered]
+        for number in range(1, len(self.cells)):
+            layer = self._cell(number)
+            value, remembered = layer(
+                self.dropout(value), (state.hidden[number], state.cell[number])
+            )
             hidden.append(value)
-            cell.append(memory)
-        scores = self.score(value, state.keys, state.weights)
-        weights = masked_softmax(scores, state.valid)
-        context = torch.bmm(weights[:, None], state.frames)[:, 0]
-        fed = self.combine(torch.cat([context, value], dim=-1)).tanh()
-        logits = self.output(self.dropout(fed))
-        is_blank = torch.arange(logits.shape[-1], device=logits.device) == self.blank
-        after = replace(
-            state, hidden=torch.stack(hidden), cell=torch.stack(cell), fed=fed, weights=weights
+            cell.append(remembered)
+        beams = _Beams(state.utterances, len(memory.keys))
+        scores = self.score(beams.seat(value), memory.keys, beams.seat(state.weights))
+        weights = masked_softmax(scores, memory.valid[:, None])
+        context = beams.unseat(torch.bmm(weights, memory.values))
+        fed = context + nn.functional.linear(value, memory.combine, self.combine.bias)
+        return DecoderState(
+            hidden=tuple(hidden),
+            cell=tuple(cell),
+            fed=fed.tanh(),
+            weights=beams.unseat(weights),
+            utterances=state.utterances,
+            memory=memory,
         )
-        return logits.masked_fill(is_blank, -torch.inf), after
+
+    def write(self, fed: Tensor) -> Tensor:
+        """Return logits (..., V + 1) of what follows, of h~ (..., H)."""
+        logits: Tensor = self.output(self.dropout(fed))
+        is_blank = torch.arange(logits.shape[-1], device=logits.device) == self.blank
+        return logits.masked_fill(is_blank, -torch.inf)
+
+    def _cell(self, number: int) -> nn.LSTMCell:
+        cell = self.cells[number]
+        assert isinstance(cell, nn.LSTMCell)
+        return cell
+
+
+def _lstm(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """Return output and cell of an LSTM step, (N, H) each, from its (N, 4H) gates."""
+    enter, keep, new, leave = gates.chunk(4, dim=-1)
+    cell = keep.sigmoid() * cell + enter.sigmoid() * new.tanh()
+    return leave.sigmoid() * cell.tanh(), cell
 
 
 def _make_score(config: AttentionHeadConfig) -> nn.Module:
@@ -329,12 +418,15 @@ class AttentionSteps:
         self._decoder = decoder
         self._lengths = torch.tensor([len(frames) for frames in encoded])
         self._encoded = nn.utils.rnn.pad_sequence(list(encoded), batch_first=True)
+        with torch.inference_mode():
+            symbols = torch.arange(decoder.start + 1, device=self._encoded.device)
+            self._entering = decoder.enter(symbols)
 
     @torch.inference_mode()
     def begin(self) -> tuple[Any, NDArray[np.float64]]:
         """Return a state with a row for each recording, and (B, V + 1) logs of what comes first."""
-        state = self._begin()
-        return self._read(state, torch.full((len(self._lengths),), self._decoder.start))
+        state = self._decoder.begin(self._encoded, self._lengths.to(self._encoded.device))
+        return self._read(state, np.full(len(self._lengths), self._decoder.start))
 
     @torch.inference_mode()
     def step(
@@ -351,8 +443,7 @@ class AttentionSteps:
             The state of the N rows, and (N, V + 1) natural logs of what follows; of blank, minus
             infinity.
         """
-        device = self._encoded.device
-        return self._read(state.pick(torch.from_numpy(rows).to(device)), torch.from_numpy(labels))
+        return self._read(state.pick(rows), labels)
 
     @torch.inference_mode()
     def look(self, labels: Sequence[int], *, recording: int = 0) -> NDArray[np.float64]:
@@ -363,14 +454,14 @@ class AttentionSteps:
         )
         seen = []
         for symbol in (self._decoder.start, *labels):
-            _, state = self._decoder.step(state, torch.tensor([symbol], device=frames.device))
+            state = self._decoder.advance(state, self._entering[symbol][None])
             seen.append(state.weights[0])
         found: NDArray[np.float64] = torch.stack(seen)[:, : frames.shape[1]].double().cpu().numpy()
         return found
 
-    def _begin(self) -> DecoderState:
-        return self._decoder.begin(self._encoded, self._lengths.to(self._encoded.device))
-
-    def _read(self, state: DecoderState, symbols: Tensor) -> tuple[Any, NDArray[np.float64]]:
-        logits, state = self._decoder.step(state, symbols.to(self._encoded.device))
-        return state, logits.double().log_softmax(-1).cpu().numpy()
+    def _read(
+        self, state: DecoderState, symbols: NDArray[np.int64]
+    ) -> tuple[Any, NDArray[np.float64]]:
+        read = torch.from_numpy(symbols).to(self._encoded.device)
+        state = self._decoder.advance(state, self._entering[read])
+        return state, self._decoder.write(state.fed).double().log_softmax(-1).cpu().numpy()

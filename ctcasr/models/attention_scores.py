@@ -36,8 +36,9 @@ class DotScore(nn.Module):
         size: A.
 
     Shape:
-        query: (N, H); keys: (N, T, A); weights: (N, T), of the step before, not looked at.
-        returns: (N, T).
+        query: (B, K, H), of K hypotheses for each utterance; keys: (B, T, A).
+        weights: (B, K, T), of the step before, not looked at.
+        returns: (B, K, T).
     """
 
     def __init__(self, input_size: int, size: int) -> None:
@@ -47,7 +48,7 @@ class DotScore(nn.Module):
     def forward(self, query: Tensor, keys: Tensor, weights: Tensor) -> Tensor:
         """Score the frames; see the class for shapes."""
         mapped = self.query(query) / math.sqrt(keys.shape[-1])
-        return torch.bmm(keys, mapped[..., None])[..., 0]
+        return torch.bmm(mapped, keys.transpose(1, 2))
 
 
 class AdditiveScore(nn.Module):
@@ -58,8 +59,9 @@ class AdditiveScore(nn.Module):
         size: A.
 
     Shape:
-        query: (N, H); keys: (N, T, A); weights: (N, T), of the step before, not looked at.
-        returns: (N, T).
+        query: (B, K, H), of K hypotheses for each utterance; keys: (B, T, A).
+        weights: (B, K, T), of the step before, not looked at.
+        returns: (B, K, T).
     """
 
     def __init__(self, input_size: int, size: int) -> None:
@@ -69,11 +71,11 @@ class AdditiveScore(nn.Module):
 
     def forward(self, query: Tensor, keys: Tensor, weights: Tensor) -> Tensor:
         """Score the frames; see the class for shapes."""
-        return self.judge(keys + self.query(query)[:, None])
+        return self.judge(keys[:, None] + self.query(query)[:, :, None])
 
     def judge(self, mixed: Tensor) -> Tensor:
-        """Return the score of each frame from what was added up, (N, T, A)."""
-        scores: Tensor = self.value(mixed.tanh())[..., 0]
+        """Return the score of each frame from what was added up, (..., A); that is overwritten."""
+        scores: Tensor = mixed.tanh_() @ self.value.weight[0]
         return scores
 
 
@@ -87,8 +89,9 @@ class LocationScore(AdditiveScore):
         reach: frames that each sees on either side.
 
     Shape:
-        query: (N, H); keys: (N, T, A); weights: (N, T), 0 beyond each length.
-        returns: (N, T).
+        query: (B, K, H), of K hypotheses for each utterance; keys: (B, T, A).
+        weights: (B, K, T), 0 beyond each length.
+        returns: (B, K, T).
     """
 
     def __init__(self, input_size: int, size: int, *, channels: int, reach: int) -> None:
@@ -98,15 +101,23 @@ class LocationScore(AdditiveScore):
 
     def forward(self, query: Tensor, keys: Tensor, weights: Tensor) -> Tensor:
         """Score the frames; see the class for shapes."""
-        seen = self.filters(weights[:, None]).transpose(1, 2)  # (N, T, channels)
-        return self.judge(keys + self.query(query)[:, None] + self.place(seen))
+        filters = self.filters.weight[:, 0]
+        width = filters.shape[-1]
+        around = nn.functional.pad(weights, (width // 2, width // 2)).unfold(-1, width, 1)
+        # Filters and U are one linear map of the weights around a frame.
+        mixed = around.reshape(-1, width) @ (self.place.weight @ filters).T
+        mixed = mixed.reshape(*weights.shape, -1)
+        mixed += keys[:, None]
+        mixed += self.query(query)[:, :, None]
+        return self.judge(mixed)
 
 
 def masked_softmax(scores: Tensor, valid: Tensor) -> Tensor:
     """Return weights that sum to 1 over the valid frames of each row; 0 where there are none.
 
     Shape:
-        scores: (N, T), anything where not valid; valid: (N, T) bool; returns (N, T).
+        scores: (..., T), anything where not valid; valid: the same or (..., 1, T), bool.
+        returns: that of scores.
     """
     nowhere = ~valid.any(-1, keepdim=True)
     kept = scores.masked_fill(~valid, -torch.inf).masked_fill(nowhere, 0.0)
