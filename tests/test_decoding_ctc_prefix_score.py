@@ -122,3 +122,19 @@ def test_long_utterances_lose_no_precision():
     scores = scorer.scores(masses)[0]
 
     assert np.logaddexp.reduce(scores) == pytest.approx(before[prefix[-1]], rel=1e-11)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_known_texts_of_several_utterances_have_the_mass_of_all_their_paths(seed):
+    items = [
+        random_log_probs(num_frames=count, num_symbols=NUM_SYMBOLS, seed=seed + 7 * count)
+        for count in (4, 1, 5)
+    ]
+    texts = [[(1, 1), (), (2, 3, 1, 1)], [], [(3,), (1, 2, 3, 1, 2, 3), (2, 2, 2)]]
+
+    found = CtcPrefixScorer(items, blank=0).text_scores(texts)
+
+    for some, mine, item in zip(texts, found, items, strict=True):
+        by_text = log_probs_by_enumeration(item, blank=0)
+        expected = [by_text.get(labels, -np.inf) for labels in some]
+        np.testing.assert_allclose(mine, expected, rtol=1e-10, atol=1e-12)

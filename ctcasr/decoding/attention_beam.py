@@ -14,7 +14,6 @@ Source: Watanabe et al. 2017, "Hybrid CTC/attention architecture for end-to-end 
 section III-C (one-pass decoding and rescoring).
 """
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -34,7 +33,6 @@ from ctcasr.decoding.attention_search import (
     search_with_attention,
 )
 from ctcasr.decoding.attention_times import monotone_frames
-from ctcasr.decoding.best_first import ctc_log_prob
 from ctcasr.decoding.confidence import posteriors, word_confidences
 from ctcasr.decoding.ctc_prefix_score import CtcPrefixScorer
 from ctcasr.decoding.hypothesis import Hypothesis, Times, Word, words_in_time
@@ -135,9 +133,12 @@ class AttentionBeamDecoder:
         found = self._propose(model, num_frames, log_probs)
         if self._rescore is not None:
             found = [self._weigh_texts(some, self._rescore) for some in found]
+        best = [some[: self._nbest] for some in found]
+        if log_probs is not None and self._ctc_weight == 0:
+            best = self._ask_ctc(best, log_probs)
         return [
-            self._finish(model, number, some, None if log_probs is None else log_probs[number])
-            for number, some in enumerate(found)
+            self._finish(model, number, *some, None if log_probs is None else log_probs[number])
+            for number, some in enumerate(zip(best, found, strict=True))
         ]
 
     @property
@@ -176,12 +177,9 @@ class AttentionBeamDecoder:
             ctc=CtcPrefixScorer(log_probs or [], blank=self._rules.blank) if asks_ctc else None,
             context=self._worth.context,
         )
-        if self._proposer is Proposer.BOTH or log_probs is None:
+        if self._proposer is Proposer.BOTH or self._ctc_weight == 0 or log_probs is None:
             return found
-        return [
-            _sorted([self._with_ctc(one, item) for one in some])
-            for some, item in zip(found, log_probs, strict=True)
-        ]
+        return [_sorted(some) for some in self._ask_ctc(found, log_probs)]
 
     def _weigh(
         self,
@@ -190,31 +188,37 @@ class AttentionBeamDecoder:
         log_probs: Sequence[LogProbs] | None,
     ) -> list[list[Written]]:
         """Return known texts with their scores."""
-        scores = score_texts(model, texts)
-        items: Sequence[LogProbs | None] = log_probs or [None] * len(texts)
-        found = []
-        for some, mine, item in zip(texts, scores, items, strict=True):
-            written = []
-            for labels, attention in zip(some, mine, strict=True):
-                one = Written(labels, 0.0, self._worth.of(labels), attention, None, is_cut=False)
-                if item is None or (self._ctc_weight == 0 and self._paths is None):
-                    one = self._ranked(one, one.score + attention)
-                else:
-                    one = self._with_ctc(replace(one, score=one.score + attention), item)
-                written.append(one)
-            found.append(written)
-        return found
+        found = [
+            [
+                self._ranked(
+                    Written(labels, 0.0, 0.0, attention, None, is_cut=False),
+                    attention + self._worth.of(labels),
+                )
+                for labels, attention in zip(some, mine, strict=True)
+            ]
+            for some, mine in zip(texts, score_texts(model, texts), strict=True)
+        ]
+        if self._ctc_weight == 0 or log_probs is None:
+            return found
+        return self._ask_ctc(found, log_probs)
 
-    def _with_ctc(self, one: Written, log_probs: LogProbs) -> Written:
-        """Return a text that attention has weighed, with CTC's share of the score in place."""
+    def _ask_ctc(
+        self, found: Sequence[Sequence[Written]], log_probs: Sequence[LogProbs]
+    ) -> list[list[Written]]:
+        """Return texts that attention has weighed, with CTC's share of the scores in place."""
+        scorer = CtcPrefixScorer(log_probs, blank=self._rules.blank)
+        scores = scorer.text_scores([[one.labels for one in some] for some in found])
+        return [
+            [self._with_ctc(one, ctc) for one, ctc in zip(some, mine, strict=True)]
+            for some, mine in zip(found, scores, strict=True)
+        ]
+
+    def _with_ctc(self, one: Written, ctc: float) -> Written:
         weight, worth = self._ctc_weight, one.score - one.attention_log_prob
-        ctc = -math.inf
-        if frames_needed(one.labels) <= len(log_probs):
-            ctc = ctc_log_prob(log_probs.astype(float), one.labels, blank=self._rules.blank)
-        score = worth + (1 - weight) * one.attention_log_prob
         if weight > 0:
-            score += weight * ctc
-        return replace(self._ranked(one, score), ctc_log_prob=ctc)
+            score = worth + (1 - weight) * one.attention_log_prob + weight * ctc
+            one = self._ranked(one, score)
+        return replace(one, ctc_log_prob=ctc)
 
     def _ranked(self, one: Written, score: float) -> Written:
         length = (len(one.labels) + 1) ** self._rules.length_power
@@ -234,13 +238,15 @@ class AttentionBeamDecoder:
         self,
         model: LabelModel,
         number: int,
+        best: Sequence[Written],
         written: Sequence[Written],
         log_probs: LogProbs | None,
     ) -> list[Hypothesis]:
+        """Return the best of what the search has written, with what a user may ask of them."""
         found = [Found(one.labels, one.score, one.ctc_log_prob or 0.0) for one in written]
         shares = posteriors(found, self._temperature) if self._confidence else None
         hypotheses = []
-        for rank, one in enumerate(itertools.islice(written, self._nbest)):
+        for rank, one in enumerate(best):
             is_aligned = log_probs is not None and _can_be_aligned(one, log_probs)
             times = Times.CTC if is_aligned else Times.ATTENTION
             find = partial(

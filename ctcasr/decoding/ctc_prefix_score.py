@@ -122,6 +122,29 @@ class CtcPrefixScorer:
         silent = _running_sum(ended, self._through[utterances, self._blank])
         return PrefixMasses(utterances, labels, silent, np.logaddexp(ended, silent))
 
+    def text_scores(self, texts: Sequence[Sequence[Sequence[int]]]) -> list[list[float]]:
+        """Return the log-probability of known texts, all their paths together.
+
+        Args:
+            texts: of each utterance, the labels of any number of texts.
+        """
+        known = [labels for some in texts for labels in some]
+        scores = np.full(len(known), _NOTHING)
+        rows = np.repeat(np.arange(len(texts)), [len(some) for some in texts])
+        under_way = np.arange(len(known))
+        masses, place = self.begin(), 0
+        while len(under_way):
+            is_over = np.array([len(known[at]) == place for at in under_way])
+            over = rows[is_over]
+            lengths = self._lengths[masses.utterances[over]]
+            scores[under_way[is_over]] = masses.all[over, lengths]
+            under_way, rows = under_way[~is_over], rows[~is_over]
+            labels = np.array([known[at][place] for at in under_way], dtype=np.int64)
+            masses = self.advance(masses, rows, labels)
+            rows, place = np.arange(len(under_way)), place + 1
+        of_each = iter(scores.tolist())
+        return [[next(of_each) for _ in some] for some in texts]
+
 
 def _runs(values: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
     """Yield where stretches of one value begin and end."""
