@@ -37,6 +37,7 @@ from ctcasr.models.attention_scores import (
 )
 from ctcasr.models.initialisation import InitConfig, initialise
 from ctcasr.models.lengths import padding_mask
+from ctcasr.models.step_matrix import StepMatrix
 from ctcasr.settings import Section
 
 END_SYMBOL, START_SYMBOL = "</s>", "<s>"
@@ -131,8 +132,8 @@ class Memory:
     keys: Tensor
     values: Tensor
     valid: Tensor
-    recurrent: Tensor
-    combine: Tensor
+    recurrent: StepMatrix
+    combine: StepMatrix
 
     def of(self, utterances: NDArray[np.int64]) -> "Memory":
         """Return that of some utterances."""
@@ -285,8 +286,8 @@ class AttentionDecoder(nn.Module):
             keys=self.keys(frames),
             values=frames @ from_frames.T,
             valid=valid,
-            recurrent=torch.cat([cell.weight_ih[:, -hidden:], cell.weight_hh], dim=1),
-            combine=from_state,
+            recurrent=StepMatrix(torch.cat([cell.weight_ih[:, -hidden:], cell.weight_hh], dim=1)),
+            combine=StepMatrix(from_state),
         )
         nothing = frames.new_zeros(len(frames), hidden)
         return DecoderState(
@@ -314,8 +315,7 @@ class AttentionDecoder(nn.Module):
         """
         memory = state.memory
         before = torch.cat([self.dropout(state.fed), state.hidden[0]], dim=-1)
-        gates = torch.addmm(entering, before, memory.recurrent.T)
-        value, remembered = _lstm(gates, state.cell[0])
+        value, remembered = _lstm(entering + memory.recurrent(before), state.cell[0])
         hidden, cell = [value], [remembered]
         for number in range(1, len(self.cells)):
             layer = self._cell(number)
@@ -328,7 +328,7 @@ class AttentionDecoder(nn.Module):
         scores = self.score(beams.seat(value), memory.keys, beams.seat(state.weights))
         weights = masked_softmax(scores, memory.valid[:, None])
         context = beams.unseat(torch.bmm(weights, memory.values))
-        fed = context + nn.functional.linear(value, memory.combine, self.combine.bias)
+        fed = context + memory.combine(value) + self.combine.bias
         return DecoderState(
             hidden=tuple(hidden),
             cell=tuple(cell),

@@ -105,8 +105,7 @@ class LocationScore(AdditiveScore):
         width = filters.shape[-1]
         around = nn.functional.pad(weights, (width // 2, width // 2)).unfold(-1, width, 1)
         # Filters and U are one linear map of the weights around a frame.
-        mixed = around.reshape(-1, width) @ (self.place.weight @ filters).T
-        mixed = mixed.reshape(*weights.shape, -1)
+        mixed = nn.functional.linear(around.contiguous(), self.place.weight @ filters)
         mixed += keys[:, None]
         mixed += self.query(query)[:, :, None]
         return self.judge(mixed)
