@@ -81,7 +81,7 @@ class DecodeConfig(Section):
     ctc_weight: float = Field(0.3, ge=0, le=1)
     """Share of CTC in the score where both heads decide; attention has the rest."""
 
-    length_power: float = Field(0.0, ge=0)
+    length_power: float = Field(0.5, ge=0)
     """With attention: texts are ranked by their score divided by this power of their number of
     labels; 1 is the mean per label, 0 the score itself, which prefers short texts."""
 

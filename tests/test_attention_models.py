@@ -242,7 +242,7 @@ def test_language_model_and_hotwords_weigh_what_attention_writes(
     sentences.write_text("\n".join(tone_run.texts.values()), encoding="utf-8")
     lm = tmp_path / "words.arpa"
     assert ctcasr("lm", "train", sentences, "-o", lm, "--order", 2).status == 0
-    way = ["--set", f"decode.search={search}", "--beam", 4]
+    way = ["--set", f"decode.search={search}", "--set", "decode.length_power=0", "--beam", 4]
 
     plain = ctcasr("transcribe", "-m", joint_run, tone_run.manifest, "-f", "jsonl", *way)
     weighed = ctcasr(

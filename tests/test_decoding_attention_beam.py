@@ -34,6 +34,7 @@ def model():
 
 def make(proposer, **settings):
     plain = {"beam": EVERYTHING, "threshold": 0.0, "nbest": EVERYTHING, "ctc_weight": 0.4}
+    plain["length_power"] = 0.0
     return AttentionBeamDecoder(
         ALPHABET, proposer=proposer, labels_per_frame=1e-9, **plain | settings
     )

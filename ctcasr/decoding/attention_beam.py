@@ -81,7 +81,7 @@ class AttentionBeamDecoder:
         beam: int = 8,
         threshold: float = 1e-6,
         ctc_weight: float = 0.3,
-        length_power: float = 0.0,
+        length_power: float = 0.5,
         labels_per_frame: float = 1.0,
         nbest: int = 1,
         confidence: bool = True,
