@@ -9,10 +9,12 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ctcasr.errors import ItemError
+from ctcasr.errors import AudioError, ItemError
 from ctcasr.frontends.image.features import (
     ImageFrames,
     ImageFrontendConfig,
@@ -102,6 +104,31 @@ def read_items(
     return [ink_item(ink, frontend, item=utterance.id, source=str(utterance.path))]
 
 
+def sound_item(
+    samples: NDArray[np.floating[Any]],
+    frontend: FrontendConfig,
+    *,
+    sample_rate: int | None,
+    channel: int | None,
+) -> Item:
+    """Return samples of one's own as the model hears them.
+
+    Args:
+        samples: (N,) or (channels, N), full scale at -1 and 1.
+        frontend: of the model.
+        sample_rate: theirs, in Hz.
+        channel: which of several.
+
+    Raises:
+        AudioError: no rate, not floats, not one or two axes, axes exchanged, NaN.
+        ChannelError: several channels and no choice, or a choice that is not there.
+    """
+    stored, rate = _check_samples(samples, sample_rate)
+    chosen = select_channel(stored, channel=channel, item="array")
+    resampled = resample(chosen, from_rate=rate, to_rate=frontend.sample_rate)
+    return Item(resampled, "array", None, channel, stored_rate=rate)
+
+
 def ink_item(
     ink: Ink, frontend: InkFrontendConfig, *, item: str, source: str | None = None
 ) -> Item:
@@ -182,3 +209,27 @@ def _read_channels(
         )
         for channel in channels
     ]
+
+
+def _check_samples(
+    given: NDArray[np.floating[Any]], sample_rate: int | None
+) -> tuple[NDArray[np.float32], int]:
+    """Return samples as (channels, N) float32, and their rate."""
+    samples = np.asarray(given)  # a list or a tensor will do
+    if sample_rate is None:
+        raise AudioError("array: no sample rate; give sample_rate=..., in Hz")
+    if not np.issubdtype(samples.dtype, np.floating):
+        raise AudioError(
+            f"array: samples are {samples.dtype}; give floats with full scale at -1 and 1, such as "
+            f"int16 samples divided by 32768"
+        )
+    if samples.ndim not in (1, 2):
+        raise AudioError(f"array: shape {samples.shape}; give (samples,) or (channels, samples)")
+    if samples.ndim == 2 and samples.shape[0] > samples.shape[1] > 0:
+        raise AudioError(
+            f"array: shape {samples.shape} would be {samples.shape[0]:,} channels; give "
+            f"(channels, samples), as in samples.T"
+        )
+    if not np.isfinite(samples).all():
+        raise AudioError("array: holds NaN or infinite samples; repair the recording")
+    return np.atleast_2d(samples).astype(np.float32), sample_rate

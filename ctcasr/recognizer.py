@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ctcasr.alphabet import Alphabet, frames_needed
-from ctcasr.batching import pad_signals, plan_batches
 from ctcasr.config import RunConfig
 from ctcasr.decode_config import DecodeConfig, Segmenting
 from ctcasr.decoder import (
@@ -49,8 +48,8 @@ from ctcasr.frontends.ink.features import InkFrontendConfig
 from ctcasr.frontends.ink.strokes import Ink
 from ctcasr.frontends.medium import Signal
 from ctcasr.frontends.sound.spectral import FrontendConfig
-from ctcasr.frontends.sound.waveform import resample, select_channel
-from ctcasr.items import Item, image_item, ink_item, read_items
+from ctcasr.hearing import Heard, hear, hear_batches
+from ctcasr.items import Item, image_item, ink_item, read_items, sound_item
 from ctcasr.manifest.utterance import Modality, Utterance
 from ctcasr.models.attention import AttentionSteps
 from ctcasr.models.network import Network
@@ -208,10 +207,7 @@ class Recognizer:
             if not isinstance(frontend, ImageFrontendConfig):
                 raise ItemError(f"image: model {self.name} reads {self.modality.items}")
             return image_item(source, frontend, item="image")
-        stored, rate = check_samples(source, sample_rate)
-        chosen = select_channel(stored, channel=channel, item="array")
-        samples = resample(chosen, from_rate=rate, to_rate=self.sample_rate)
-        return Item(samples, "array", None, channel, stored_rate=rate)
+        return sound_item(source, self._sound(), sample_rate=sample_rate, channel=channel)
 
     def transcribe_batch(
         self,
@@ -237,7 +233,7 @@ class Recognizer:
         decode = decode or self.config.decode
         transcripts: dict[int, Transcript] = {}
         decoder = self.decoder(decode, workers=workers) if self.writes_text else None
-        for batch, heard in self._heard(recordings, batch_size):
+        for batch, heard in self._batches(recordings, batch_size):
             labelled = [
                 self._labelled(recordings[index], frames, whole, nbest=decode.nbest)
                 for index, frames, whole in zip(batch, heard.frames, heard.whole, strict=True)
@@ -296,7 +292,7 @@ class Recognizer:
             make_transcript=make_transcript,
         )
 
-    def _search(self, heard: "Heard", decoder: TextDecoder, decode: DecodeConfig) -> list["_Found"]:
+    def _search(self, heard: Heard, decoder: TextDecoder, decode: DecodeConfig) -> list["_Found"]:
         """Search what was heard; long recordings in segments, unless told not to cut them.
 
         Pauses are where CTC hears blanks, so without it nothing is cut.
@@ -321,7 +317,7 @@ class Recognizer:
         found = iter(decoder(pieces, encoded))
         return [_Found.of(alphabet, segments, [next(found) for _ in segments]) for segments in cuts]
 
-    def _compare(self, heard: "Heard", decode: DecodeConfig) -> Sequence[tuple[str, str]]:
+    def _compare(self, heard: Heard, decode: DecodeConfig) -> Sequence[tuple[str, str]]:
         """Return what CTC and attention write alone, where that is asked for."""
         if not decode.compare:
             return ()
@@ -446,7 +442,7 @@ class Recognizer:
         """Return what the search of `transcribe_batch` is given, in the recordings' order."""
         found = {
             index: (log_probs, heard.encoded[at] if heard.encoded else None)
-            for batch, heard in self._heard(recordings, batch_size)
+            for batch, heard in self._batches(recordings, batch_size)
             for at, (index, log_probs) in enumerate(zip(batch, heard.labels, strict=True))
         }
         rows = [found[index] for index in range(len(recordings))]
@@ -478,32 +474,23 @@ class Recognizer:
         self._require_ctc()
         transcripts = {
             index: self._align(recordings[index], texts[index], log_probs)
-            for batch, heard in self._heard(recordings, batch_size)
+            for batch, heard in self._batches(recordings, batch_size)
             for index, log_probs in zip(batch, heard.labels, strict=True)
         }
         return [transcripts[index] for index in range(len(recordings))]
 
-    def _heard(
+    def _batches(
         self, recordings: Sequence[Item], batch_size: int | None
-    ) -> Iterator[tuple[Sequence[int], "Heard"]]:
-        """Yield batches of like length: the recordings' indices, and what the heads make of them.
-
-        T' is 0 for digital silence: normalised, it would look like speech that the model never
-        heard.
-        """
-        lengths = [self.config.frontend.num_frames(len(r.signal)) for r in recordings]
-        budget = self.config.data.fixed_batch_frames
-        for batch in plan_batches(lengths, max_frames=budget, max_items=batch_size):
-            heard = self.hear([recordings[index].signal for index in batch])
-            labels = [
-                log_probs[:0] if self.medium.is_empty(recordings[index].signal) else log_probs
-                for index, log_probs in zip(batch, heard.labels, strict=True)
-            ]
-            encoded = [
-                frames[: len(log_probs)]
-                for frames, log_probs in zip(heard.encoded, labels, strict=False)
-            ]
-            yield batch, replace(heard, labels=labels, encoded=encoded)
+    ) -> Iterator[tuple[Sequence[int], Heard]]:
+        """See `hear_batches`."""
+        return hear_batches(
+            self.hear,
+            recordings,
+            self.medium,
+            self.config.frontend,
+            max_frames=self.config.data.fixed_batch_frames,
+            max_items=batch_size,
+        )
 
     def log_probs(self, signals: Sequence[Signal]) -> list[NDArray[np.float32]]:
         """Return (T', V) natural-log label probabilities for each signal.
@@ -514,23 +501,9 @@ class Recognizer:
         self._require_ctc()
         return self.hear(signals).labels
 
-    def hear(self, signals: Sequence[Signal]) -> "Heard":
+    def hear(self, signals: Sequence[Signal]) -> Heard:
         """Return what the heads make of signals: samples (N,) or frames (N, F)."""
-        padded, lengths = pad_signals(signals)
-        with torch.inference_mode():
-            features, frames = self.features(padded.to(self.device), lengths.to(self.device))
-            outputs = self.network.outputs(features, frames)
-            whole = np.zeros((len(signals), 0), np.float32)
-            if outputs.utterance is not None:
-                whole = _log_probs(outputs.utterance)
-            logits = outputs.ctc[-1][0] if outputs.ctc else None
-            valid = outputs.lengths.tolist()
-            labels, encoded = _valid(logits, valid), []
-            if outputs.encoded is not None:
-                encoded = [row[:length] for row, length in zip(outputs.encoded, valid, strict=True)]
-                if logits is None:
-                    labels = [np.zeros((length, 0), np.float32) for length in valid]
-        return Heard(labels, _valid(outputs.frame, valid), list(whole), encoded)
+        return hear(self.network, self.features, signals, self.device)
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Return the labels of a text after the model's text rules.
@@ -695,36 +668,6 @@ class Recognizer:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What the heads of a network make of a batch: natural logs for each recording.
-
-    Attributes:
-        labels: (T', V) of the CTC head; V is 0 where attention alone writes text, T' is 0 where
-            nothing does.
-        frames: (T', C) of the frame head; T' is 0 without one.
-        whole: (C,) of the utterance head; C is 0 without one.
-        encoded: (T', F) encoder frames, for an attention decoder; none without one.
-    """
-
-    labels: list[NDArray[np.float32]]
-    frames: list[NDArray[np.float32]]
-    whole: list[NDArray[np.float32]]
-    encoded: Sequence[Tensor] = ()
-
-
-def _log_probs(logits: Tensor) -> NDArray[np.float32]:
-    found: NDArray[np.float32] = logits.float().log_softmax(-1).cpu().numpy()
-    return found
-
-
-def _valid(logits: Tensor | None, lengths: Sequence[int]) -> list[NDArray[np.float32]]:
-    """Return (T', V) natural logs without padding for each recording; T' is 0 of no head."""
-    if logits is None:
-        return [np.zeros((0, 0), np.float32) for _ in lengths]
-    return [row[:length] for row, length in zip(_log_probs(logits), lengths, strict=True)]
-
-
-@dataclass(frozen=True, slots=True)
 class _Found:
     """What the search found in a recording.
 
@@ -765,31 +708,3 @@ def _remember(kept: dict[str, _Kept], key: str, value: _Kept) -> None:
     while len(kept) >= _DECODERS_KEPT:
         del kept[next(iter(kept))]
     kept[key] = value
-
-
-def check_samples(
-    given: NDArray[np.floating[Any]], sample_rate: int | None
-) -> tuple[NDArray[np.float32], int]:
-    """Return samples of one's own as (channels, N) float32, and their rate.
-
-    Raises:
-        AudioError: no rate, not floats, not one or two axes, axes exchanged, NaN.
-    """
-    samples = np.asarray(given)  # a list or a tensor will do
-    if sample_rate is None:
-        raise AudioError("array: no sample rate; give sample_rate=..., in Hz")
-    if not np.issubdtype(samples.dtype, np.floating):
-        raise AudioError(
-            f"array: samples are {samples.dtype}; give floats with full scale at -1 and 1, such as "
-            f"int16 samples divided by 32768"
-        )
-    if samples.ndim not in (1, 2):
-        raise AudioError(f"array: shape {samples.shape}; give (samples,) or (channels, samples)")
-    if samples.ndim == 2 and samples.shape[0] > samples.shape[1] > 0:
-        raise AudioError(
-            f"array: shape {samples.shape} would be {samples.shape[0]:,} channels; give "
-            f"(channels, samples), as in samples.T"
-        )
-    if not np.isfinite(samples).all():
-        raise AudioError("array: holds NaN or infinite samples; repair the recording")
-    return np.atleast_2d(samples).astype(np.float32), sample_rate

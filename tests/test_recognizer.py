@@ -9,9 +9,10 @@ import torch
 from ctcasr.decode_config import DecodeConfig
 from ctcasr.decoding.segmentation import LONG_SECONDS
 from ctcasr.errors import AudioError
+from ctcasr.hearing import Heard
 from ctcasr.models.encoder import EncoderConfig
 from ctcasr.models.network import Network
-from ctcasr.recognizer import Heard, Recognizer
+from ctcasr.recognizer import Recognizer
 from tests.conftest import tone_alphabet
 
 # What transcribe takes
