@@ -131,8 +131,8 @@ class DecodeConfig(Section):
     """Words or phrases to prefer, each with its boost in nats: 5 makes it 148 times as probable."""
 
     segment: Segmenting = Segmenting.AUTO
-    """`auto`: recordings of more than a minute are cut at pauses, and the segments searched one by
-    one; the network hears the whole in either case. `none` never cuts."""
+    """`auto`: recordings of more than a minute are heard and searched in parts, from pause to
+    pause; what has no pause for a minute is heard whole. `none` never cuts, whatever the length."""
 
     rescore: str | None = None
     """File of a recurrent language model (`ctcasr lm train --rnn`) that weighs every text the beam

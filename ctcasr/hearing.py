@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from ctcasr.frontends.medium import Medium, Signal
 from ctcasr.items import Item
 from ctcasr.models.network import Network
 
+Part = tuple[int, int]
+"""Start and end of a part of a signal, or of the frames that were made of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Heard:
@@ -27,12 +31,19 @@ class Heard:
         frames: (T', C) of the frame head; T' is 0 without one.
         whole: (C,) of the utterance head; C is 0 without one.
         encoded: (T', F) encoder frames, for an attention decoder; none without one.
+        cuts: frames [start, end) of each part, where a recording was heard in parts.
     """
 
     labels: list[NDArray[np.float32]]
     frames: list[NDArray[np.float32]]
     whole: list[NDArray[np.float32]]
     encoded: Sequence[Tensor] = ()
+    cuts: Sequence[Sequence[Part]] = ()
+
+    @property
+    def parts(self) -> Sequence[Sequence[Part]]:
+        """Frames [start, end) of what was heard by itself, of each recording."""
+        return self.cuts or [[(0, len(row))] for row in self.labels]
 
 
 def hear(
@@ -74,6 +85,7 @@ def hear_batches(
     *,
     max_frames: int,
     max_items: int | None,
+    cut: Callable[[Signal], Sequence[Part]] | None = None,
 ) -> Iterator[tuple[Sequence[int], Heard]]:
     """Yield batches of like length: the items' indices, and what the heads make of them.
 
@@ -86,9 +98,14 @@ def hear_batches(
         frontend: of the model.
         max_frames: of a batch, see `plan_batches`.
         max_items: of a batch.
+        cut: says which parts of a signal are heard by themselves; all are heard whole without it.
+            A signal of several parts is a batch of its own.
     """
-    lengths = [frontend.num_frames(len(item.signal)) for item in items]
-    for batch in plan_batches(lengths, max_frames=max_frames, max_items=max_items):
+    parts = [cut(item.signal) if cut else () for item in items]
+    whole = [index for index, those in enumerate(parts) if len(those) < 2]
+    lengths = [frontend.num_frames(len(items[index].signal)) for index in whole]
+    for planned in plan_batches(lengths, max_frames=max_frames, max_items=max_items):
+        batch = [whole[at] for at in planned]
         heard = hear([items[index].signal for index in batch])
         labels = [
             log_probs[:0] if medium.is_empty(items[index].signal) else log_probs
@@ -99,6 +116,34 @@ def hear_batches(
             for frames, log_probs in zip(heard.encoded, labels, strict=False)
         ]
         yield batch, replace(heard, labels=labels, encoded=encoded)
+    for index, those in enumerate(parts):
+        if len(those) > 1:
+            signals = [items[index].signal[start:end] for start, end in those]
+            lengths = [frontend.num_frames(len(signal)) for signal in signals]
+            batches = plan_batches(lengths, max_frames=max_frames, max_items=max_items)
+            yield [index], _hear_parts(hear, signals, batches)
+
+
+def _hear_parts(
+    hear: Callable[[Sequence[Signal]], Heard],
+    signals: Sequence[Signal],
+    batches: Sequence[Sequence[int]],
+) -> Heard:
+    """Return what the heads that write text make of one recording that is heard in parts."""
+    labels: dict[int, NDArray[np.float32]] = {}
+    encoded: dict[int, Tensor] = {}
+    for batch in batches:
+        heard = hear([signals[index] for index in batch])
+        labels |= zip(batch, heard.labels, strict=True)
+        encoded |= zip(batch, heard.encoded, strict=False)
+    rows = [labels[index] for index in range(len(signals))]
+    return Heard(
+        [np.concatenate(rows)],
+        [np.zeros((0, 0), np.float32)],
+        [np.zeros(0, np.float32)],
+        [torch.cat([encoded[index] for index in range(len(signals))])] if encoded else [],
+        cuts=[list(pairwise(accumulate(map(len, rows), initial=0)))],
+    )
 
 
 def _log_probs(logits: Tensor) -> NDArray[np.float32]:

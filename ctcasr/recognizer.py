@@ -47,8 +47,9 @@ from ctcasr.frontends.image.line_image import LineImage
 from ctcasr.frontends.ink.features import InkFrontendConfig
 from ctcasr.frontends.ink.strokes import Ink
 from ctcasr.frontends.medium import Signal
+from ctcasr.frontends.sound.pauses import cut_in_pauses
 from ctcasr.frontends.sound.spectral import FrontendConfig
-from ctcasr.hearing import Heard, hear, hear_batches
+from ctcasr.hearing import Heard, Part, hear, hear_batches
 from ctcasr.items import Item, image_item, ink_item, read_items, sound_item
 from ctcasr.manifest.utterance import Modality, Utterance
 from ctcasr.models.attention import AttentionSteps
@@ -233,7 +234,8 @@ class Recognizer:
         decode = decode or self.config.decode
         transcripts: dict[int, Transcript] = {}
         decoder = self.decoder(decode, workers=workers) if self.writes_text else None
-        for batch, heard in self._batches(recordings, batch_size):
+        cut = self._parts if self._may_hear_parts(decode) else None
+        for batch, heard in self._batches(recordings, batch_size, cut=cut):
             labelled = [
                 self._labelled(recordings[index], frames, whole, nbest=decode.nbest)
                 for index, frames, whole in zip(batch, heard.frames, heard.whole, strict=True)
@@ -293,20 +295,14 @@ class Recognizer:
         )
 
     def _search(self, heard: Heard, decoder: TextDecoder, decode: DecodeConfig) -> list["_Found"]:
-        """Search what was heard; long recordings in segments, unless told not to cut them.
-
-        Pauses are where CTC hears blanks, so without it nothing is cut.
-        """
-        alphabet, rows = self.alphabet, heard.labels
+        """Search what was heard: part by part, and a part that is long in segments of its own."""
         cuts = [
-            cut_at_pauses(row, alphabet, frame_s=self.frame_shift)
-            if self._may_cut(decode) and len(row) * self.frame_shift > LONG_SECONDS
-            else [(0, len(row))]
-            for row in rows
+            [segment for part in parts for segment in self._segments(row, part, decode)]
+            for row, parts in zip(heard.labels, heard.parts, strict=True)
         ]
         pieces = [
             row[start:end]
-            for row, segments in zip(rows, cuts, strict=True)
+            for row, segments in zip(heard.labels, cuts, strict=True)
             for start, end in segments
         ]
         encoded = [
@@ -315,7 +311,23 @@ class Recognizer:
             for start, end in segments
         ]
         found = iter(decoder(pieces, encoded))
-        return [_Found.of(alphabet, segments, [next(found) for _ in segments]) for segments in cuts]
+        return [
+            _Found.of(self.alphabet, segments, [next(found) for _ in segments]) for segments in cuts
+        ]
+
+    def _segments(
+        self, log_probs: NDArray[np.float32], part: Part, decode: DecodeConfig
+    ) -> list[Part]:
+        """Return the frames [start, end) that are searched one after another, of those of a part.
+
+        Pauses are where CTC hears blanks, so without it nothing is cut.
+        """
+        first, end = part
+        is_long = (end - first) * self.frame_shift > LONG_SECONDS
+        if not (is_long and self._may_cut(decode) and self.config.heads.ctc.is_present):
+            return [part]
+        cuts = cut_at_pauses(log_probs[first:end], self.alphabet, frame_s=self.frame_shift)
+        return [(first + start, first + stop) for start, stop in cuts]
 
     def _compare(self, heard: Heard, decode: DecodeConfig) -> Sequence[tuple[str, str]]:
         """Return what CTC and attention write alone, where that is asked for."""
@@ -331,8 +343,21 @@ class Recognizer:
 
     def _may_cut(self, decode: DecodeConfig) -> bool:
         """Return whether long items are searched in segments: only recordings are that long."""
-        is_sound = self.modality is Modality.AUDIO
-        return decode.segment is Segmenting.AUTO and is_sound and self.config.heads.ctc.is_present
+        return decode.segment is Segmenting.AUTO and self.modality is Modality.AUDIO
+
+    def _may_hear_parts(self, decode: DecodeConfig) -> bool:
+        """Return whether long items are heard in parts: not where a head labels the whole."""
+        heads = self.config.heads
+        labels_whole = heads.frame.is_present or heads.utterance.is_present
+        return self._may_cut(decode) and self.writes_text and not labels_whole
+
+    def _parts(self, signal: Signal) -> Sequence[Part]:
+        """Return parts [start, end) of a long recording, from pause to pause; one of others."""
+        sound = self._sound()
+        if len(signal) <= LONG_SECONDS * sound.sample_rate:
+            return [(0, len(signal))]
+        per_frame = sound.hop * self.config.encoder.frames_per_output
+        return cut_in_pauses(signal, rate=sound.sample_rate, multiple_of=per_frame)
 
     @property
     def attention(self) -> LabelModels | None:
@@ -439,7 +464,7 @@ class Recognizer:
         return self._sources[key]
 
     def emissions(self, recordings: Sequence[Item], *, batch_size: int | None = None) -> Emissions:
-        """Return what the search of `transcribe_batch` is given, in the recordings' order."""
+        """Return what is searched, in the recordings' order; long ones, too, are heard whole."""
         found = {
             index: (log_probs, heard.encoded[at] if heard.encoded else None)
             for batch, heard in self._batches(recordings, batch_size)
@@ -480,7 +505,11 @@ class Recognizer:
         return [transcripts[index] for index in range(len(recordings))]
 
     def _batches(
-        self, recordings: Sequence[Item], batch_size: int | None
+        self,
+        recordings: Sequence[Item],
+        batch_size: int | None,
+        *,
+        cut: Callable[[Signal], Sequence[Part]] | None = None,
     ) -> Iterator[tuple[Sequence[int], Heard]]:
         """See `hear_batches`."""
         return hear_batches(
@@ -490,6 +519,7 @@ class Recognizer:
             self.config.frontend,
             max_frames=self.config.data.fixed_batch_frames,
             max_items=batch_size,
+            cut=cut,
         )
 
     def log_probs(self, signals: Sequence[Signal]) -> list[NDArray[np.float32]]:

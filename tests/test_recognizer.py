@@ -9,6 +9,7 @@ import torch
 from ctcasr.decode_config import DecodeConfig
 from ctcasr.decoding.segmentation import LONG_SECONDS
 from ctcasr.errors import AudioError
+from ctcasr.frontends.sound.pauses import cut_in_pauses
 from ctcasr.hearing import Heard
 from ctcasr.models.encoder import EncoderConfig
 from ctcasr.models.network import Network
@@ -254,3 +255,54 @@ def test_a_long_recording_is_cut_into_segments_at_its_pauses(talkative):
     assert [one["text"] for one in whole.to_json()["segments"]] == [whole.text]
     assert "segment" not in cut.decoder
     assert whole.decoder["segment"] == "none"
+
+
+@pytest.fixture
+def long_recording(recognizer, samples):
+    """A minute and more of "cad", soft and loud in turn, with pauses, and the parts of it."""
+    pause = 1e-4 * np.random.default_rng(0).standard_normal(6_000).astype(np.float32)
+    said = [np.concatenate([level * samples, pause]) for level in (1.0, 0.1) * 30]
+    whole = np.concatenate(said)
+    per_frame = round(recognizer.frame_shift * 8_000)
+    return whole, cut_in_pauses(whole, rate=8_000, multiple_of=per_frame)
+
+
+def test_a_long_recording_is_heard_from_pause_to_pause_as_its_parts_are(recognizer, long_recording):
+    whole, parts = long_recording
+    assert len(whole) > LONG_SECONDS * 8_000
+    assert len(parts) > 50
+
+    alone = [recognizer.transcribe(whole[a:b], sample_rate=8_000) for a, b in parts]
+    together = recognizer.transcribe(whole, sample_rate=8_000)
+
+    texts = [one.text.strip() for one in alone]
+    assert together.text == " ".join(text for text in texts if text)
+    assert together.log_prob == pytest.approx(sum(one.log_prob for one in alone), rel=1e-3)
+    said = [part for part, text in zip(parts, texts, strict=True) if text]
+    for segment, (start, end) in zip(together.segments, said, strict=True):
+        assert start / 8_000 <= segment.start < segment.end <= end / 8_000
+
+
+def test_long_and_short_recordings_keep_their_order(recognizer, long_recording, samples):
+    recordings = [
+        recognizer.prepare(one, sample_rate=8_000)
+        for one in (samples, long_recording[0], samples * 0, samples)
+    ]
+
+    texts = [one.text for one in recognizer.transcribe_batch(recordings, batch_size=2)]
+
+    assert [texts[0], *texts[2:]] == ["cad", "", "cad"]
+    assert texts[1] == recognizer.transcribe_batch(recordings[1:2])[0].text != ""
+
+
+def test_a_long_recording_is_heard_whole_where_nothing_is_to_be_cut(recognizer, long_recording):
+    heard, hearing = [], copy.copy(recognizer)
+    hearing.hear = lambda signals: heard.extend(map(len, signals)) or recognizer.hear(signals)
+
+    for segment in ("none", "auto"):
+        hearing.transcribe(
+            long_recording[0], sample_rate=8_000, decode=DecodeConfig(segment=segment)
+        )
+
+    assert heard[0] == len(long_recording[0])
+    assert len(heard) == 1 + len(long_recording[1])
