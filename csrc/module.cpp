@@ -247,6 +247,19 @@ NB_MODULE(_core, module) {
         self.has_hotwords = true;
         self.hotwords = {make_children(first, symbol, node), to_vector(fallback),
                          to_vector(credit), to_vector(reward), to_vector(reach)};
+      })
+      .def("extend",
+           [](const Context& self, int32_t history, int32_t spelt, int32_t matched,
+              int32_t label) {
+             const Context::State from{history, spelt, matched};
+             Context::Completion word{};
+             const auto to = self.extend(from, label, [&]() -> const Context::Completion& {
+               return word = self.complete(from);
+             });
+             return std::make_tuple(to.state.history, to.state.spelt, to.state.matched, to.worth);
+           })
+      .def("finish", [](const Context& self, int32_t history, int32_t spelt, int32_t matched) {
+        return self.finish({history, spelt, matched});
       });
 
   nb::class_<PrefixSearch>(module, "Stream")

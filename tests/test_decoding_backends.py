@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ctcasr.decoding import PrefixBeamDecoder, backend
-from ctcasr.decoding.backend import CoreSearcher, NumpySearcher
+from ctcasr.decoding.backend import CoreContext, CoreSearcher, NumpySearcher, answer_fast
 from tests.oracles import random_log_probs
 from tests.search_cases import random_case, random_frames
 from tests.waiting import watch
@@ -70,6 +70,37 @@ def test_both_find_the_same_in_any_context():
 
         assert_same(found, outcome(case.decoder(use_core=False, **search), log_probs), seed)
     assert num_errors < 60
+
+
+@needs_core
+def test_both_give_prefixes_the_same_worth():
+    compared = forbidden = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        decoder = random_case(rng).decoder()
+        context = decoder._worth.context
+        fast = answer_fast(context)
+        if context is None:
+            continue
+        assert isinstance(fast, CoreContext)
+        state = context.start()
+        assert fast.start() == state
+        assert fast.unwritten == context.unwritten
+        for label in rng.integers(len(decoder.alphabet), size=12).tolist():
+            if label == decoder.alphabet.blank:
+                continue
+            after, worth = context.extend(state, label)
+            again, same_worth = fast.extend(state, label)
+            assert same_worth == pytest.approx(worth, abs=1e-9)
+            if worth == -np.inf:
+                forbidden += 1
+                continue
+            assert again == after
+            assert fast.finish(after) == pytest.approx(context.finish(after), abs=1e-9)
+            assert fast.gain(after) == context.gain(after)
+            state, compared = after, compared + 1
+    assert compared > 1000
+    assert forbidden > 50
 
 
 @needs_core

@@ -33,6 +33,7 @@ from ctcasr.decoding.attention_search import (
     search_with_attention,
 )
 from ctcasr.decoding.attention_times import monotone_frames
+from ctcasr.decoding.backend import answer_fast
 from ctcasr.decoding.confidence import posteriors, word_confidences
 from ctcasr.decoding.ctc_prefix_score import CtcPrefixScorer
 from ctcasr.decoding.hypothesis import Hypothesis, Times, Word, words_in_time
@@ -94,6 +95,7 @@ class AttentionBeamDecoder:
         self.alphabet = alphabet
         self._proposer = proposer
         self._worth = make_worth(alphabet, **words)
+        self._context = answer_fast(self._worth.context)
         self._rules = BeamRules(
             blank=alphabet.blank,
             beam=beam,
@@ -175,7 +177,7 @@ class AttentionBeamDecoder:
             self._rules,
             longest=longest,
             ctc=CtcPrefixScorer(log_probs or [], blank=self._rules.blank) if asks_ctc else None,
-            context=self._worth.context,
+            context=self._context,
         )
         if self._proposer is Proposer.BOTH or self._ctc_weight == 0 or log_probs is None:
             return found

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctcasr.decoding import core
-from ctcasr.decoding.context import Context, LmUnit, PrefixContext
+from ctcasr.decoding.context import Context, LmUnit, PrefixContext, State
 from ctcasr.decoding.log_probs import LogProbs, contiguous
 from ctcasr.decoding.search import Found, PrefixSearch, Pruning
 
@@ -176,6 +176,46 @@ def _of_one_type(items: Sequence[LogProbs]) -> list[LogProbs]:
     if all(item.dtype == np.float32 for item in items):
         return [contiguous(item) for item in items]
     return [contiguous(item.astype(np.float64)) for item in items]
+
+
+class CoreContext:
+    """A context whose questions C++ answers, for a search in Python that asks one at a time."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._compiled = _copy_context(context)
+
+    @property
+    def unwritten(self) -> tuple[str, ...]:
+        """See `PrefixContext`."""
+        return self._context.unwritten
+
+    def start(self) -> State:
+        """See `PrefixContext`."""
+        return self._context.start()
+
+    def prepare(self, states: Sequence[State]) -> None:
+        """Do nothing: an automaton has all answers at hand."""
+
+    def extend(self, state: State, label: int) -> tuple[State, float]:
+        """See `PrefixContext`."""
+        history, spelt, matched, worth = self._compiled.extend(*state, label)
+        return State(history, spelt, matched), worth
+
+    def finish(self, state: State) -> float:
+        """See `PrefixContext`."""
+        return self._compiled.finish(*state)
+
+    def gain(self, state: State) -> float:
+        """See `PrefixContext`."""
+        return self._context.gain(state)
+
+
+def answer_fast(context: PrefixContext | None) -> PrefixContext | None:
+    """Return the same context, whose questions C++ answers where it can."""
+    if core.HAS_CORE and isinstance(context, Context):
+        return CoreContext(context)
+    return context
 
 
 def _copy_context(context: Context) -> "core.compiled.Context":
