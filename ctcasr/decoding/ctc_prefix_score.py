@@ -100,7 +100,7 @@ class CtcPrefixScorer:
         found[rows, last[rows]] = np.einsum("nt,nt->n", after_blank, probs)
         with np.errstate(divide="ignore"):
             np.log(found[:, :num_symbols], out=found[:, :num_symbols])
-        found += peaks
+        found[:, :num_symbols] += peaks
         found[:, num_symbols] = masses.all[np.arange(count), self._lengths[utterances]]
         found[:, self._blank] = _NOTHING
         return found
