@@ -31,6 +31,7 @@ from recipes.words import write_words
 ORDER = 3
 WEIGHTS: Mapping[str, Mapping[str, float]] = {
     "CTC, decoded by ctc, LM": {"alpha": 0.625, "beta": 2.5},
+    "attention, decoded by attention, LM": {"alpha": 0.125, "beta": 0.5},
     "joint, decoded by ctc, LM": {"alpha": 0.75, "beta": 3.5},
     "joint, decoded by attention, LM": {"alpha": 0.25, "beta": 1.5, "length_power": 1.0},
     "joint, decoded by joint, LM": {"alpha": 0.375, "beta": 2.5, "length_power": 1.0},
