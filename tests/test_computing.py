@@ -62,12 +62,23 @@ def test_work_that_ends_meanwhile_does_not_decide():
 
     def seconds_of(one: Computing) -> float:
         timed.append(one)
-        return 1.0 if len(timed) > 4 else 5.0 - len(timed)  # somebody reads ahead for four steps
+        return 1.0 if len(timed) > 4 else 1.4  # somebody reads ahead for four steps
 
     chosen, why = measure([FAST, SLOW], seconds_of)
 
     assert chosen == FAST
     assert "bf16 with 4 threads: 1000 ms, fp32 with 2 threads: 1000 ms" in why
+
+
+def test_what_is_far_behind_is_timed_once_and_warmed_up_once():
+    timed = []
+
+    def seconds_of(one: Computing) -> float:
+        timed.append(one)
+        return 1.0 if one == FAST else 2.0
+
+    assert measure([FAST, SLOW], seconds_of)[0] == FAST
+    assert timed.count(SLOW) == 2 < timed.count(FAST)
 
 
 @pytest.mark.parametrize(
