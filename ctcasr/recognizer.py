@@ -296,23 +296,17 @@ class Recognizer:
 
     def _search(self, heard: Heard, decoder: TextDecoder, decode: DecodeConfig) -> list["_Found"]:
         """Search what was heard: part by part, and a part that is long in segments of its own."""
-        cuts = [
-            [segment for part in parts for segment in self._segments(row, part, decode)]
-            for row, parts in zip(heard.labels, heard.parts, strict=True)
-        ]
-        pieces = [
-            row[start:end]
-            for row, segments in zip(heard.labels, cuts, strict=True)
-            for start, end in segments
-        ]
-        encoded = [
-            frames[start:end]
-            for frames, segments in zip(heard.encoded, cuts, strict=False)
-            for start, end in segments
-        ]
-        found = iter(decoder(pieces, encoded))
+        cuts = self._cuts(heard, decode)
+        found = iter(decoder(*_pieces(heard, cuts)))
         return [
             _Found.of(self.alphabet, segments, [next(found) for _ in segments]) for segments in cuts
+        ]
+
+    def _cuts(self, heard: Heard, decode: DecodeConfig) -> list[list[Part]]:
+        """Return the frames [start, end) of each recording that are searched by themselves."""
+        return [
+            [segment for part in parts for segment in self._segments(row, part, decode)]
+            for row, parts in zip(heard.labels, heard.parts, strict=True)
         ]
 
     def _segments(
@@ -339,7 +333,13 @@ class Recognizer:
             attention=self.attention,
             beam=decode.beam,
         )
-        return apart(heard.labels, heard.encoded)
+        cuts = self._cuts(heard, decode)
+        texts = iter(apart(*_pieces(heard, cuts)))
+        of_each = [[next(texts) for _ in segments] for segments in cuts]
+        return [
+            (" ".join(filter(None, ctc)), " ".join(filter(None, attention)))
+            for ctc, attention in (zip(*some, strict=True) for some in of_each)
+        ]
 
     def _may_cut(self, decode: DecodeConfig) -> bool:
         """Return whether long items are searched in segments: only recordings are that long."""
@@ -695,6 +695,22 @@ class Recognizer:
             TimedLabel(self.alphabet.labels[label], *self.places.output_interval(recording, span))
             for label, span in zip(labels, spans, strict=True)
         )
+
+
+def _pieces(heard: Heard, cuts: Sequence[Sequence[Part]]) -> Emissions:
+    """Return what is searched, piece by piece: of each recording the frames of each cut."""
+    return Emissions(
+        [
+            row[start:end]
+            for row, segments in zip(heard.labels, cuts, strict=True)
+            for start, end in segments
+        ],
+        [
+            frames[start:end]
+            for frames, segments in zip(heard.encoded, cuts, strict=False)
+            for start, end in segments
+        ],
+    )
 
 
 @dataclass(frozen=True, slots=True)
