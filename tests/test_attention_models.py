@@ -15,9 +15,11 @@ from ctcasr.manifest import read_manifest, write_manifest
 from ctcasr.model_file import read_model
 from ctcasr.pipeline.emissions import EmissionStore
 from ctcasr.pipeline.evaluate import evaluate
+from ctcasr.pipeline.evidence import Examiner
 from ctcasr.pipeline.train import train
 from ctcasr.pipeline.training_sets import prepare_sets
 from ctcasr.pipeline.tune import CTC_WEIGHTS, LENGTH_POWERS, find_settings, hear
+from ctcasr.transcript import Segment
 
 SMALL = [
     "heads.attention.size=16",
@@ -289,6 +291,31 @@ def test_a_model_may_start_from_one_with_ctc_alone(tone_run, tmp_path):
 
     assert new.config.heads.attention.is_present
     assert "started from run" in (tmp_path / "run" / "log.txt").read_text(encoding="utf-8")
+
+
+# Evidence
+
+
+def test_what_was_searched_in_parts_is_not_weighed_as_a_whole(joint_run, tone_run):
+    recognizer = load(joint_run, device="cpu")
+    name, text = next(iter(tone_run.texts.items()))
+    item = recognizer.prepare(tone_run.recordings / f"{name}.wav")
+    decode = DecodeConfig(search="joint", beam=2)
+    seen = []
+    recognizer.transcribe_batch([item], decode=decode, watch=lambda *shown: seen.append(shown))
+    (recording, log_probs, found, transcript, encoded) = seen[0]
+    examiner = Examiner(recognizer, decode, {recording.id: text})
+
+    examiner(recording, log_probs, found, transcript, encoded)
+    whole = examiner.measured[recording.id]
+    parts = replace(transcript, segments=(Segment(text, 0.0, 0.2), Segment(text, 0.2, 0.5)))
+    examiner(recording, log_probs, found, parts, encoded)
+    in_parts = examiner.measured[recording.id]
+
+    assert whole.wider == text
+    assert whole.verdict is not None
+    assert (in_parts.wider, in_parts.verdict, in_parts.by_head) == (None, None, None)
+    assert in_parts.confidence == whole.confidence
 
 
 # Tuning
