@@ -106,34 +106,43 @@ def hear_batches(
     lengths = [frontend.num_frames(len(items[index].signal)) for index in whole]
     for planned in plan_batches(lengths, max_frames=max_frames, max_items=max_items):
         batch = [whole[at] for at in planned]
-        heard = hear([items[index].signal for index in batch])
-        labels = [
-            log_probs[:0] if medium.is_empty(items[index].signal) else log_probs
-            for index, log_probs in zip(batch, heard.labels, strict=True)
-        ]
-        encoded = [
-            frames[: len(log_probs)]
-            for frames, log_probs in zip(heard.encoded, labels, strict=False)
-        ]
-        yield batch, replace(heard, labels=labels, encoded=encoded)
+        yield batch, _hear_what_sounds(hear, [items[index].signal for index in batch], medium)
     for index, those in enumerate(parts):
         if len(those) > 1:
             signals = [items[index].signal[start:end] for start, end in those]
             lengths = [frontend.num_frames(len(signal)) for signal in signals]
             batches = plan_batches(lengths, max_frames=max_frames, max_items=max_items)
-            yield [index], _hear_parts(hear, signals, batches)
+            yield [index], _hear_parts(hear, signals, batches, medium)
+
+
+def _hear_what_sounds(
+    hear: Callable[[Sequence[Signal]], Heard],
+    signals: Sequence[Signal],
+    medium: Medium[Any, Any],
+) -> Heard:
+    """Return what the heads make of signals; of those that hold nothing, no frames."""
+    heard = hear(signals)
+    labels = [
+        log_probs[:0] if medium.is_empty(signal) else log_probs
+        for signal, log_probs in zip(signals, heard.labels, strict=True)
+    ]
+    encoded = [
+        frames[: len(log_probs)] for frames, log_probs in zip(heard.encoded, labels, strict=False)
+    ]
+    return replace(heard, labels=labels, encoded=encoded)
 
 
 def _hear_parts(
     hear: Callable[[Sequence[Signal]], Heard],
     signals: Sequence[Signal],
     batches: Sequence[Sequence[int]],
+    medium: Medium[Any, Any],
 ) -> Heard:
     """Return what the heads that write text make of one recording that is heard in parts."""
     labels: dict[int, NDArray[np.float32]] = {}
     encoded: dict[int, Tensor] = {}
     for batch in batches:
-        heard = hear([signals[index] for index in batch])
+        heard = _hear_what_sounds(hear, [signals[index] for index in batch], medium)
         labels |= zip(batch, heard.labels, strict=True)
         encoded |= zip(batch, heard.encoded, strict=False)
     rows = [labels[index] for index in range(len(signals))]

@@ -3,14 +3,17 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from ctcasr.bundle import load
 from ctcasr.config import load_config
 from ctcasr.decode_config import DecodeConfig
+from ctcasr.decoder import HeadsApart
 from ctcasr.decoding import estimate_ngrams, write_arpa
 from ctcasr.errors import ConfigError, ManifestError
+from ctcasr.frontends.sound.waveform import read_audio
 from ctcasr.manifest import read_manifest, write_manifest
 from ctcasr.model_file import read_model
 from ctcasr.pipeline.emissions import EmissionStore
@@ -316,6 +319,30 @@ def test_what_was_searched_in_parts_is_not_weighed_as_a_whole(joint_run, tone_ru
     assert whole.verdict is not None
     assert (in_parts.wider, in_parts.verdict, in_parts.by_head) == (None, None, None)
     assert in_parts.confidence == whole.confidence
+
+
+def test_heads_are_compared_part_by_part(joint_run, tone_run, monkeypatch):
+    recognizer = load(joint_run, device="cpu")
+    name = next(iter(tone_run.texts))
+    (samples,), rate = read_audio(tone_run.recordings / f"{name}.wav")
+    silence = np.zeros(rate, np.float32)
+    long = np.concatenate([silence, samples] * round(70 * rate / (len(silence) + len(samples))))
+    asked = []
+
+    def spy(apart, items, encoded, *, call=HeadsApart.__call__):
+        asked.append((len(items), max(map(len, items)), len(encoded)))
+        return call(apart, items, encoded)
+
+    monkeypatch.setattr(HeadsApart, "__call__", spy)
+    decode = DecodeConfig(search="joint", beam=2, compare=True)
+
+    transcript = recognizer.transcribe(long, sample_rate=rate, decode=decode)
+
+    ((count, longest, with_frames),) = asked
+    assert count == with_frames > 20
+    assert longest < recognizer.config.num_encoder_frames(10 * rate)
+    assert len(transcript.segments) > 20
+    assert transcript.disagreement is not None
 
 
 # Tuning

@@ -11,7 +11,6 @@ searched on dev, where `--on dev` prints them; they stand below.
 Measured error rates and the commit that made them: RESULTS.md, beside this file.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,9 +21,9 @@ from ctcasr.pipeline.emissions import EmissionStore
 from ctcasr.pipeline.evaluate import evaluate
 from ctcasr.pipeline.tune import find_settings, hear
 from ctcasr.reporting import render_error_table
-from recipes.an4.heads import BEAMS, MODELS, SEARCHES
+from recipes.an4.heads import BEAMS, SEARCHES, parse_arguments, with_heads
 from recipes.an4.prepare import prepare
-from recipes.experiment import add_corpus, configure, make_parser, run_recipe, train_model
+from recipes.experiment import configure, run_recipe, train_model
 from recipes.pieces import make_pieces
 from recipes.words import write_words
 
@@ -40,13 +39,7 @@ WEIGHTS: Mapping[str, Mapping[str, float]] = {
 
 
 def main() -> None:
-    parser = make_parser("recipes.an4.attention", __doc__)
-    add_corpus(parser)
-    parser.add_argument("--on", choices=("test", "dev"), default="test", help="what to judge on")
-    parser.add_argument(
-        "--models", nargs="+", choices=list(MODELS), default=list(MODELS), help="train these only"
-    )
-    args = parser.parse_args()
+    args = parse_arguments("recipes.an4.attention", __doc__, default_set="test")
 
     manifests = prepare(args.corpus, args.out / "manifests")
     if args.on == "test":
@@ -57,8 +50,7 @@ def main() -> None:
     pieces = make_pieces("an4", args, args.out / "first", train=train)
     results = {}
     for name in args.models:
-        with_heads = argparse.Namespace(**vars(args) | {"set": [*MODELS[name], *args.set]})
-        config = configure("an4_attention", with_heads, train=pieces, dev=dev)
+        config = configure("an4_attention", with_heads(args, name), train=pieces, dev=dev)
         model = train_model(config, args.out / name.lower(), device=args.device)
         for row, decode in make_searches(name, lm):
             if args.on == "dev" and decode.lm is not None:

@@ -11,25 +11,18 @@ both, which is then searched in each way. conf/an4_written.yaml has what they sh
 Measured error rates and the commit that made them: RESULTS.md, beside this file.
 """
 
-import argparse
 import sys
 
 from ctcasr.decode_config import DecodeConfig
 from ctcasr.pipeline.evaluate import evaluate
 from ctcasr.reporting import render_error_table
-from recipes.an4.heads import BEAMS, MODELS, SEARCHES
+from recipes.an4.heads import BEAMS, SEARCHES, parse_arguments, with_heads
 from recipes.an4.prepare import prepare
-from recipes.experiment import add_corpus, configure, make_parser, run_recipe, train_model
+from recipes.experiment import configure, run_recipe, train_model
 
 
 def main() -> None:
-    parser = make_parser("recipes.an4.written", __doc__)
-    add_corpus(parser)
-    parser.add_argument("--on", choices=("test", "dev"), default="dev", help="what to judge on")
-    parser.add_argument(
-        "--models", nargs="+", choices=list(MODELS), default=list(MODELS), help="train these only"
-    )
-    args = parser.parse_args()
+    args = parse_arguments("recipes.an4.written", __doc__, default_set="dev")
 
     manifests = prepare(args.corpus, args.out / "manifests", written=True)
     if args.on == "test":
@@ -38,8 +31,7 @@ def main() -> None:
         train, held_out, dev = manifests.train_nodev, manifests.train_dev, manifests.train_dev
     results = {}
     for name in args.models:
-        with_heads = argparse.Namespace(**vars(args) | {"set": [*MODELS[name], *args.set]})
-        config = configure("an4_written", with_heads, train=train, dev=dev)
+        config = configure("an4_written", with_heads(args, name), train=train, dev=dev)
         model = train_model(config, args.out / name.lower(), device=args.device)
         for search in SEARCHES[name]:
             results[f"{name}, decoded by {search}"] = evaluate(
